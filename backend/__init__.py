@@ -1,0 +1,1 @@
+"""Causeway: a carbon registry and exchange on an EVM chain."""

@@ -1,0 +1,1 @@
+"""Pure rules of the registry: units, classes, serials, positions, custody, retirements."""

@@ -1,0 +1,185 @@
+"""Which serial stands behind each position of a class, through blocks and exchanges (L2, L4).
+
+A class's blocks are appended at mint. A registry that retires other serials than the positions
+expect makes an exchange, tonne for tonne: `Trust` and this module keep the same pieces.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from backend.domain.serials import Interval, Series, merge
+from backend.errors import InvalidValue, SerialsOverlap
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Piece:
+    """A run of positions [position, position + tonnes) that stand on consecutive serials."""
+
+    position: int
+    serials: Interval
+
+    @property
+    def tonnes(self) -> int:
+        return self.serials.tonnes
+
+    @property
+    def end(self) -> int:
+        return self.position + self.tonnes
+
+    def cut(self, first: int, end: int) -> Piece:
+        """The part of the piece in positions [first, end)."""
+        low, high = max(first, self.position), min(end, self.end)
+        start = self.serials.first + low - self.position
+        return Piece(low, Interval(self.serials.series, start, start + high - low - 1))
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Exchange:
+    """The serials of [position, +tonnes) and of [counterpart, +tonnes) change places."""
+
+    position: int
+    counterpart: int
+    tonnes: int
+
+
+@dataclass(slots=True)
+class PositionMap:
+    """Position → serial for one class, as it stands after every exchange so far."""
+
+    _pieces: list[Piece] = field(default_factory=list)
+    _confirmed: list[tuple[int, int]] = field(default_factory=list)  # disjoint [first, end)
+
+    @property
+    def minted(self) -> int:
+        return self._pieces[-1].end if self._pieces else 0
+
+    @property
+    def confirmed(self) -> list[tuple[int, int]]:
+        """Position ranges [first, end) that a registry has confirmed as retired."""
+        return list(self._confirmed)
+
+    def append(self, serials: Interval) -> Piece:
+        """A block minted at the back."""
+        piece = Piece(self.minted, serials)
+        self._pieces.append(piece)
+        return piece
+
+    def pieces(self, first: int, end: int) -> Iterator[Piece]:
+        """The serials behind positions [first, end), in the order of the positions."""
+        if not 0 <= first <= end <= self.minted:
+            raise InvalidValue("positions", (first, end), f"is outside 0 … {self.minted}")
+        index = max(bisect_right(self._pieces, first, key=lambda piece: piece.position) - 1, 0)
+        while index < len(self._pieces) and self._pieces[index].position < end:
+            yield self._pieces[index].cut(first, end)
+            index += 1
+
+    def locate(self, serials: Interval) -> list[Piece]:
+        """Where these serials stand: pieces in the order of the serials; complete or an error."""
+        found = []
+        for piece in self._pieces:
+            low = max(piece.serials.first, serials.first)
+            high = min(piece.serials.last, serials.last)
+            if piece.serials.series == serials.series and low <= high:
+                start = piece.position + low - piece.serials.first
+                found.append(Piece(start, Interval(serials.series, low, high)))
+        found.sort(key=lambda piece: piece.serials)
+        if sum(piece.tonnes for piece in found) != serials.tonnes:
+            raise InvalidValue("actual", serials, "does not lie in trust in this class")
+        return found
+
+    def is_confirmed(self, first: int, end: int) -> bool:
+        """Whether any position in [first, end) is confirmed already."""
+        return any(low < end and first < high for low, high in self._confirmed)
+
+    def exchanges_for(self, first: int, actual: Iterable[Interval]) -> list[Exchange]:
+        """The exchanges after which positions from `first` on stand on `actual`, in order.
+
+        Raises when an actual serial is not in the class, is named twice or is already confirmed.
+        Deterministic: ascending positions, each exchange inside one piece on both sides.
+        """
+        wanted = list(actual)
+        if sum(i.tonnes for i in merge(wanted)) != sum(i.tonnes for i in wanted):
+            raise SerialsOverlap("the actual serials name one serial twice")
+        end = first + sum(interval.tonnes for interval in wanted)
+        if self.is_confirmed(first, end):
+            raise InvalidValue("positions", (first, end), "are confirmed already")
+        work = PositionMap(list(self._pieces), list(self._confirmed))
+        exchanges = []
+        cursor = first
+        for interval in wanted:
+            while True:
+                here = next(work.pieces(cursor, end)).serials
+                there = work.locate(interval)[0]
+                if work.is_confirmed(there.position, there.end):
+                    raise SerialsOverlap(
+                        f"{there.serials} is confirmed for another retirement",
+                        series=str(interval.series),
+                        first=there.serials.first,
+                        last=there.serials.last,
+                    )
+                tonnes = min(here.tonnes, there.tonnes)
+                if there.position != cursor:
+                    # Inside one run the two ranges may touch but must not overlap.
+                    tonnes = min(tonnes, abs(there.position - cursor))
+                    exchanges.append(Exchange(cursor, there.position, tonnes))
+                    work.exchange(exchanges[-1])
+                cursor += tonnes
+                if tonnes == interval.tonnes:
+                    break
+                interval = Interval(interval.series, interval.first + tonnes, interval.last)
+        return exchanges
+
+    def exchange(self, exchange: Exchange) -> None:
+        """Swap the serials of two position ranges; each must lie inside one piece."""
+        first, other, tonnes = exchange.position, exchange.counterpart, exchange.tonnes
+        if tonnes <= 0 or abs(first - other) < tonnes:
+            raise InvalidValue("exchange", exchange, "overlaps itself")
+        for position in (first, other):
+            if self.is_confirmed(position, position + tonnes):
+                raise InvalidValue("exchange", exchange, "touches confirmed positions")
+        here, there = self._isolate(first, tonnes), self._isolate(other, tonnes)
+        self._replace(Piece(first, there.serials))
+        self._replace(Piece(other, here.serials))
+
+    def confirm(self, first: int, actual: Iterable[Interval]) -> None:
+        """Record that the registry retired exactly `actual` for the positions from `first` on."""
+        cursor = first
+        for interval in actual:
+            end = cursor + interval.tonnes
+            serials = merge(piece.serials for piece in self.pieces(cursor, end))
+            if serials != [interval]:
+                raise InvalidValue("actual", interval, f"is not what positions {cursor}… stand on")
+            cursor = end
+        if self.is_confirmed(first, cursor):
+            raise InvalidValue("positions", (first, cursor), "are confirmed already")
+        insort(self._confirmed, (first, cursor))
+
+    def _isolate(self, first: int, tonnes: int) -> Piece:
+        """Cut the pieces so that [first, first + tonnes) is one of them."""
+        index = bisect_right(self._pieces, first, key=lambda piece: piece.position) - 1
+        if index < 0 or self._pieces[index].end < first + tonnes:
+            raise InvalidValue("exchange", (first, tonnes), "does not lie inside one piece")
+        piece, end = self._pieces[index], first + tonnes
+        bounds = sorted({piece.position, first, end, piece.end})
+        parts = [piece.cut(low, high) for low, high in pairwise(bounds)]
+        self._pieces[index : index + 1] = parts
+        return piece.cut(first, end)
+
+    def _replace(self, piece: Piece) -> None:
+        index = bisect_right(self._pieces, piece.position, key=lambda held: held.position) - 1
+        self._pieces[index] = piece
+
+
+def expected_serials(blocks: Iterable[Interval], first: int, end: int) -> list[Interval]:
+    """Serials of positions [first, end) before any exchange, straight from the minted blocks."""
+    position_map = PositionMap()
+    for block in blocks:
+        position_map.append(block)
+    return [piece.serials for piece in position_map.pieces(first, end)]
+
+
+__all__ = ["Exchange", "Interval", "Piece", "PositionMap", "Series", "expected_serials"]

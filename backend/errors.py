@@ -1,0 +1,154 @@
+"""The one exception tree. Every leaf carries the values that explain it; HTTP lives in `api/`.
+
+CausewayError
+├── RuleError                 a rule of the registry was broken by the input
+│   ├── InvalidValue          one value breaks one rule; names the field, the value and the rule
+│   ├── UnknownLayout         a file whose header no adapter knows
+│   ├── UnmappedLabel         a label the vocabulary does not map: the row cannot be tokenized
+│   ├── SerialsOverlap        two intervals of one series share a serial number        (L2)
+│   ├── NotEnough             more asked than there is                                 (L1)
+│   ├── Conflict              the same identifier presented with other content         (L10)
+│   ├── Contradiction         two registry exports cannot both be true
+│   └── NotAuthorised         a signature or a role is missing                         (L5)
+├── NotFound                  nothing has this identifier
+├── ServiceError              something outside this process failed
+│   ├── ChainUnavailable      the RPC endpoint does not answer
+│   ├── ChainRejected         the chain refused a call or a transaction; carries the decoded reason
+│   ├── ChainBehind           the chain is older than what the database recorded
+│   ├── DeploymentMismatch    the chain does not hold the contracts the deployment file names
+│   ├── DatabaseUnavailable   Postgres does not answer
+│   └── BusUnavailable        NATS does not answer
+└── LocalError                the services embedded on this machine could not be run
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CausewayError(Exception):
+    """Root of the tree. `values` are the facts behind the message, JSON-serialisable."""
+
+    #: Stable identifier of the kind of error, the last part of a problem+json `type`.
+    code = "error"
+
+    def __init__(self, message: str, **values: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.values = values
+
+
+class RuleError(CausewayError):
+    """A rule of the registry was broken by the input."""
+
+    code = "rule-broken"
+
+
+class InvalidValue(RuleError):
+    """One value breaks one rule."""
+
+    code = "invalid-value"
+
+    def __init__(self, field: str, value: object, rule: str, **values: Any) -> None:
+        super().__init__(
+            f"{field}: {value!r} {rule}", field=field, value=str(value), rule=rule, **values
+        )
+        self.field = field
+        self.value = value
+        self.rule = rule
+
+
+class UnknownLayout(RuleError):
+    """A file whose header no adapter knows."""
+
+    code = "unknown-layout"
+
+
+class UnmappedLabel(RuleError):
+    """A label that the vocabulary does not map."""
+
+    code = "unmapped-label"
+
+
+class SerialsOverlap(RuleError):
+    """Two intervals of one series share a serial number (L2)."""
+
+    code = "serials-overlap"
+
+
+class NotEnough(RuleError):
+    """More was asked than there is (L1)."""
+
+    code = "not-enough"
+
+
+class Conflict(RuleError):
+    """The same identifier was presented with other content (L10)."""
+
+    code = "conflict"
+
+
+class Contradiction(RuleError):
+    """Two registry exports cannot both be true."""
+
+    code = "contradiction"
+
+
+class NotAuthorised(RuleError):
+    """A signature or a role is missing (L5)."""
+
+    code = "not-authorised"
+
+
+class NotFound(CausewayError):
+    """Nothing has this identifier."""
+
+    code = "not-found"
+
+
+class ServiceError(CausewayError):
+    """Something outside this process failed."""
+
+    code = "service-failed"
+
+
+class ChainUnavailable(ServiceError):
+    """The RPC endpoint does not answer."""
+
+    code = "chain-unavailable"
+
+
+class ChainRejected(ServiceError):
+    """The chain refused a call or a transaction."""
+
+    code = "chain-rejected"
+
+
+class ChainBehind(ServiceError):
+    """The chain is older than what the database recorded."""
+
+    code = "chain-behind"
+
+
+class DeploymentMismatch(ServiceError):
+    """The chain does not hold the contracts that the deployment file names."""
+
+    code = "deployment-mismatch"
+
+
+class DatabaseUnavailable(ServiceError):
+    """Postgres does not answer."""
+
+    code = "database-unavailable"
+
+
+class BusUnavailable(ServiceError):
+    """NATS does not answer."""
+
+    code = "bus-unavailable"
+
+
+class LocalError(CausewayError):
+    """The services embedded on this machine could not be run."""
+
+    code = "local-services"
