@@ -106,10 +106,10 @@ class Interval:
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= MAX_SERIAL:
-            raise InvalidValue("first", self.first, "is outside 1 … 2^64 − 1")
+            raise InvalidValue("first", self.first, "is outside 1 … 2^63 − 2")
         if not self.first <= self.last <= MAX_SERIAL:
             raise InvalidValue(
-                "last", self.last, f"is below first ({self.first}) or above 2^64 − 1"
+                "last", self.last, f"is below first ({self.first}) or above 2^63 − 2"
             )
 
     @property
