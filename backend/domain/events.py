@@ -37,6 +37,6 @@ class ChainTransaction(NamedTuple):
     """One transaction as it stands in a chain block; `raw` is what can be sent again."""
 
     block_number: int
-    index: int
+    transaction_index: int
     hash: str
     raw: bytes
