@@ -19,7 +19,7 @@ MAX_TONNES = 2**48 - 1
 #: Serial numbers start at 1 in every series; the largest that an int8range of Postgres can hold.
 MAX_SERIAL = 2**63 - 2
 
-_AMOUNT = re.compile(r"^(?P<number>\d{1,15}(?:\.\d{1,3})?)\s*(?P<unit>kg|t)$")
+_AMOUNT = re.compile(r"^(?P<number>\d{1,15}(?:\.\d{1,3})?)\s*(?P<unit>kg|t)$", re.ASCII)
 
 
 def parse_kilograms(text: str) -> Kilograms:
