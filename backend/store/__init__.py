@@ -1,0 +1,1 @@
+"""Postgres: tables, migrations, and every statement that writes or reads them."""

@@ -1,0 +1,132 @@
+"""The one way to Postgres: engine, transactions, migrations, readable failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from typing import Any, cast
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from backend.errors import DatabaseUnavailable
+
+#: Advisory locks of Causeway: the first number of the pair, so that no other user collides.
+LOCK_SPACE = 0x43575901
+LOCK_MIGRATE = 1
+LOCK_IMPORT = 2
+LOCK_INDEX = 3
+#: A connection that Postgres does not accept within this many seconds is reported, not awaited.
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`postgres://…` or `postgresql://…` as SQLAlchemy wants it, on psycopg 3."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+class Database:
+    """A pool of connections to one database; safe to share between threads.
+
+    `url` as libpq takes it (`postgresql://user:password@host:port/name`).
+    """
+
+    def __init__(self, url: str, pool_size: int = 8) -> None:
+        self.url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._engine = create_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            # A Postgres that was killed and restarted must not cost one error per connection.
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        )
+        self._snapshots = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back by an exception.
+
+        Raises DatabaseUnavailable when Postgres does not answer or goes away meanwhile.
+        """
+        with self._reporting(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot to read from: every statement sees the same state; writes are refused."""
+        with self._reporting(), self._snapshots.begin() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Raises DatabaseUnavailable unless Postgres answers."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest step; two processes may call it at once."""
+        location = files("backend.store") / "migrations"
+        with as_file(location) as directory, self.begin() as connection:
+            lock(connection, LOCK_MIGRATE)
+            config = Config()
+            config.set_main_option("script_location", str(directory))
+            config.set_main_option("path_separator", "os")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Give every connection back to Postgres."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            if isinstance(error, DBAPIError) and is_lost(error.orig):
+                raise self._unavailable(error.orig) from error
+            raise
+        except psycopg.OperationalError as error:
+            # COPY and other raw statements come past SQLAlchemy's wrapping.
+            if is_lost(error):
+                raise self._unavailable(error) from error
+            raise
+
+    def _unavailable(self, error: BaseException | None) -> DatabaseUnavailable:
+        where = make_url(sqlalchemy_url(self.url)).render_as_string(hide_password=True)
+        where = where.replace("+psycopg", "")
+        reason = " ".join(str(error).split())
+        return DatabaseUnavailable(
+            f"Postgres at {where} does not answer: {reason}", url=where, reason=reason
+        )
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Whether the connection is gone, rather than one statement refused."""
+    state = getattr(error, "sqlstate", None)
+    # 08: connection, 57P: shutdown, crash, not yet up; none: the client saw it, not the server.
+    return state is None or state.startswith(("08", "57P"))
+
+
+def lock(connection: Connection, number: int) -> None:
+    """Take one of the locks above until the transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:space, :number)"),
+        {"space": LOCK_SPACE, "number": number},
+    )
+
+
+def raw(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection below, for COPY and unnest inside the same transaction."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
