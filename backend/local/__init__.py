@@ -1,0 +1,1 @@
+"""Postgres, NATS, Anvil and the project's own processes, run and watched on one machine."""

@@ -1,0 +1,140 @@
+"""Runs the local chain: Anvil with saved states that survive a kill."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from backend.errors import ChainRejected, ChainUnavailable
+from backend.local import binaries, chain_state
+from backend.local.chain_state import Chosen, Generation
+from backend.local.processes import Child, free_port, spawn, wait_until
+
+CHAIN_ID = 31337
+#: The well-known development words of Hardhat and Foundry: its keys are public, so any wallet can
+#: import them. For chains on 127.0.0.1 only.
+DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk"
+
+
+class Anvil:
+    """One Anvil on 127.0.0.1; with `state` its chain continues from the newest good generation."""
+
+    def __init__(
+        self,
+        *,
+        log: Path,
+        state: Path | None = None,
+        port: int | None = None,
+        chain_id: int = CHAIN_ID,
+        mnemonic: str = DEVELOPMENT_MNEMONIC,
+        binary: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.log = log
+        self.state = state
+        self.port = port or free_port()
+        self.chain_id = chain_id
+        self.child: Child | None = None
+        #: What the last start loaded; `generation` is None for a new chain.
+        self.loaded = Chosen(None, None, ())
+        #: The newest state on disk.
+        self.saved: Generation | None = None
+        self._mnemonic = mnemonic
+        self._binary = binary
+        self._options = list(options)
+
+    @property
+    def url(self) -> str:
+        """The JSON-RPC endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, seconds: float = 60.0) -> Chosen:
+        """Start from the newest good generation and wait until the chain answers.
+
+        A new chain is saved at once: its genesis block carries the time of its start, and blocks
+        that are sent again with their recorded times must follow the same genesis.
+        """
+        self.loaded = chain_state.choose(self.state) if self.state else Chosen(None, None, ())
+        command = [str(self._binary or binaries.anvil(binaries.project_root())), "--quiet"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--chain-id", str(self.chain_id), "--mnemonic", self._mnemonic]
+        command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--no-request-size-limit"]
+        if self.loaded.path is not None:
+            command += ["--load-state", str(self.loaded.path)]
+        # Anvil keeps old states in a cache on disk; beside the state it is cleaned with it.
+        cache = (self.state or self.log.parent) / "cache"
+        environment = dict(os.environ) | {"HOME": str(cache)}
+        self.child = spawn(
+            "anvil",
+            [*command, "--cache-path", str(cache), *self._options],
+            log=self.log,
+            environment=environment,
+        )
+        wait_until(self.healthy, self.child, seconds=seconds, log=self.log, what="Anvil")
+        self.saved = self.loaded.generation
+        if self.state is not None:
+            if self.loaded.generation is not None:
+                chain_state.discard_after(self.state, self.loaded.generation.number)
+            else:
+                self.save()
+        return self.loaded
+
+    def save(self) -> Generation | None:
+        """Save the state when the head moved since the last save; None when it did not."""
+        if self.state is None:
+            return None
+        head = self.rpc("eth_getBlockByNumber", "latest", False)
+        if self.saved is not None and head["hash"] == self.saved.block_hash:
+            return None
+        dump = chain_state.unpack(self.rpc("anvil_dumpState", timeout=120.0))
+        # Blocks may have come between the two calls: the dump itself says where it stands.
+        number = chain_state.block_number_of(dump)
+        block = self.rpc("eth_getBlockByNumber", hex(number), False)
+        self.saved = chain_state.save(self.state, dump, number, block["hash"])
+        return self.saved
+
+    def stop(self, *, save: bool = True) -> None:
+        """Save the state and end the process."""
+        if self.child is None:
+            return
+        try:
+            if save and self.child.alive:
+                self.save()
+        finally:
+            self.child.stop()
+            self.child = None
+
+    def healthy(self) -> bool:
+        """True when the chain answers with the chain id asked for."""
+        try:
+            return int(self.rpc("eth_chainId", timeout=2.0), 16) == self.chain_id
+        except (ChainUnavailable, ChainRejected):
+            return False
+
+    def rpc(self, method: str, *params: Any, timeout: float = 30.0) -> Any:
+        """Call one JSON-RPC method. Raises ChainUnavailable or ChainRejected."""
+        return rpc(self.port, method, *params, timeout=timeout)
+
+
+def rpc(port: int, method: str, *params: Any, timeout: float = 30.0) -> Any:
+    """Call one JSON-RPC method of the chain on a port of 127.0.0.1."""
+    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("POST", "/", body, {"content-type": "application/json"})
+        answer = orjson.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+        raise ChainUnavailable(
+            f"the chain on port {port} did not answer {method}: {error}", port=port, method=method
+        ) from error
+    finally:
+        connection.close()
+    if "error" in answer:
+        message = answer["error"].get("message", "")
+        raise ChainRejected(f"{method}: {message}", method=method, error=answer["error"])
+    return answer["result"]

@@ -1,0 +1,140 @@
+"""Fixtures of every test: real Postgres, NATS and Anvil, and the rule that each test is marked.
+
+`database_url` is a fresh database per test; `new_database(template=None)` makes more of them;
+`anvil` is one chain per module; `anvil_factory(chain_id=…)` starts further ones. The servers are
+started when a test first asks for them and die with the test process even when it is killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+
+from backend.local import binaries
+from backend.local.anvil import Anvil
+from backend.local.nats import Nats
+from backend.local.postgres import Postgres, temporary_home
+from tests.shared_data import shared_data_directory
+
+KINDS = ("unit", "contract", "integration", "system")
+
+AnvilFactory = Callable[..., Anvil]
+DatabaseFactory = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _one_kind_and_no_sockets_in_unit_tests(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fail a test without a marker of its kind; a unit test that opens a connection fails."""
+    kinds = [kind for kind in KINDS if request.node.get_closest_marker(kind)]
+    if not kinds:
+        pytest.fail(f"{request.node.nodeid} is not marked as one of {', '.join(KINDS)}")
+    if "unit" in kinds:
+
+        def refuse(self: socket.socket, address: object) -> NoReturn:
+            raise AssertionError(f"a unit test opened a connection to {address!r}")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture(scope="session")
+def service_home() -> Iterator[Path]:
+    """Directory of the session's servers, removed at its end."""
+    home = temporary_home("causeway-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(service_home: Path) -> Iterator[Postgres]:
+    """The session's Postgres, without fsync: `.url(database)`, `.port`, `.stop()`, `.start()`."""
+    server = Postgres(service_home, log=service_home / "postgres.log", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_url(service_home: Path) -> Iterator[str]:
+    """URL (with token) of the session's NATS. Use subjects of your own."""
+    server = Nats(service_home, log=service_home / "nats.log")
+    server.start()
+    yield server.url
+    server.stop()
+
+
+_database_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def new_database(postgres_server: Postgres) -> Iterator[DatabaseFactory]:
+    """Make databases that live as long as the test: `new_database(template=None) -> url`."""
+    made: list[str] = []
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+
+        def make(template: str | None = None) -> str:
+            name = f"test_{os.getpid()}_{next(_database_numbers)}"
+            source = f" TEMPLATE {template}" if template else ""
+            connection.execute(f"CREATE DATABASE {name}{source}")
+            made.append(name)
+            return postgres_server.url(name)
+
+        yield make
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(new_database: DatabaseFactory) -> str:
+    """libpq URL of an empty database of this test."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def anvil_binary() -> Path:
+    """The Anvil program."""
+    return binaries.anvil(binaries.project_root())
+
+
+@pytest.fixture(scope="module")
+def anvil_factory(service_home: Path) -> Iterator[AnvilFactory]:
+    """Start chains that live as long as the module: `anvil_factory(**options of Anvil) -> Anvil`.
+
+    A chain has `.url`, `.port`, `.chain_id`, `.rpc(method, *params)`, `.start()`, `.stop()`.
+    """
+    started: list[Anvil] = []
+
+    def start(**options: Any) -> Anvil:
+        options.setdefault("log", service_home / f"anvil-{len(started)}.log")
+        chain = Anvil(**options)
+        chain.start()
+        started.append(chain)
+        return chain
+
+    yield start
+    for chain in started:
+        chain.stop(save=False)
+
+
+@pytest.fixture(scope="module")
+def anvil(anvil_factory: AnvilFactory) -> Anvil:
+    """A fresh chain (id 31337) of this module, on a free port."""
+    return anvil_factory()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Directory of real registry exports; tests that use it carry `requires_shared_data`."""
+    return shared_data_directory()
