@@ -1,0 +1,1 @@
+"""Adapters for registries' exports: one file each behind one protocol."""

@@ -1,0 +1,54 @@
+"""What an adapter of one layout is, and how a row it refuses is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from backend.domain.credits import BlockRecord, Kind
+
+#: The field named by a rejection that concerns the whole record.
+WHOLE_RECORD = "record"
+#: A rejected value is shown up to this many characters.
+MAX_SHOWN = 200
+
+
+class Adapter(Protocol):
+    """One layout of one programme. Adapters hold no state: one object serves every file."""
+
+    @property
+    def programme(self) -> str:
+        """`VCS`, `GS` …"""
+
+    @property
+    def layout(self) -> str:
+        """Name of the layout, as listed in docs/layouts.md."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a row is."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the layout, as the registry spells it; files may order them anyhow."""
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+        """The record of one row; `cells` are stripped and in the order of `columns`.
+
+        Raises InvalidValue, which names the column, for the first rule the row breaks.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that broke a rule: where it is, which column, what it says, what is wrong."""
+
+    row: int
+    line: int
+    field: str
+    value: str
+    rule: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,221 @@
+"""What an export holds, in figures: rows, tonnes, rejections, overlaps (`import --dry-run`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from os import PathLike, fspath
+from typing import Any
+
+from backend.domain.credits import BlockRecord, Kind, Status
+from backend.domain.serials import Interval, Series
+from backend.errors import RuleError, UnmappedLabel
+from backend.registries.labels import cohort_of
+from backend.registries.protocol import Adapter, Rejection
+from backend.registries.reader import open_export
+
+#: Every overlapping pair is listed up to this number; beyond it each further overlapping row is
+#: listed once, with one of those it overlaps, so that no such row is missing.
+MAX_PAIRS = 10_000
+ALL_GOOD, SOME_BAD, NO_LAYOUT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two rows of one file that claim the same serials; `a` is the one that begins first."""
+
+    a: BlockRecord
+    b: BlockRecord
+
+    @property
+    def series(self) -> Series:
+        return self.a.interval.series
+
+    def as_json(self) -> dict[str, Any]:
+        return {"series": str(self.series), "a": _place(self.a), "b": _place(self.b)}
+
+
+def _place(record: BlockRecord) -> dict[str, int]:
+    return {"row": record.row, "first": record.interval.first, "last": record.interval.last}
+
+
+def overlaps_among(records: Iterable[BlockRecord], limit: int = MAX_PAIRS) -> list[Overlap]:
+    """Overlapping pairs, by series, serial and row: one sweep, n log n and the pairs found."""
+    ordered = sorted(
+        records, key=lambda r: (r.interval.series, r.interval.first, r.interval.last, r.row)
+    )
+    found: list[Overlap] = []
+    open_until: list[tuple[int, int]] = []  # (last, index in `ordered`) of what may still overlap
+    series: Series | None = None
+    furthest = 0
+    for index, record in enumerate(ordered):
+        interval: Interval = record.interval
+        if interval.series != series:
+            series, open_until = interval.series, []
+        while open_until and open_until[0][0] < interval.first:
+            heappop(open_until)
+        if open_until:
+            if len(found) < limit:
+                others = sorted(other for _, other in open_until)[: limit - len(found)]
+                found += [Overlap(ordered[other], record) for other in others]
+            else:
+                found.append(Overlap(ordered[furthest], record))
+        if not open_until or interval.last > ordered[furthest].interval.last:
+            furthest = index
+        heappush(open_until, (interval.last, index))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """The figures of one file; tonnes are None where the layout cannot tell them.
+
+    `unmapped_labels`: label → accepted rows with it that the vocabulary does not map; those rows
+    are imported but cannot be tokenized.
+    """
+
+    file: str
+    programme: str
+    layout: str
+    kind: Kind
+    rows: int
+    accepted: int
+    rejected: tuple[Rejection, ...]
+    issued_tonnes: int | None
+    active_tonnes: int | None
+    retired_tonnes: int | None
+    cancelled_tonnes: int | None
+    blocks: int
+    batches: int | None
+    series: int
+    overlaps: tuple[Overlap, ...]
+    unmapped_labels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all good, 1 some row rejected or overlapping."""
+        return SOME_BAD if self.rejected or self.overlaps else ALL_GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedExport:
+    """An export read to its end: the figures and the accepted records in file order."""
+
+    summary: FileSummary
+    records: tuple[BlockRecord, ...]
+
+
+def load(path: str | PathLike[str], progress: Callable[[int], None] | None = None) -> LoadedExport:
+    """Read a whole export; raises UnknownLayout, or InvalidValue (field `file`).
+
+    `progress` is called with the number of rows read, every 10,000 rows.
+    """
+    records: list[BlockRecord] = []
+    rejected: list[Rejection] = []
+    with open_export(path) as export:
+        for number, row in enumerate(export, 1):
+            if isinstance(row, Rejection):
+                rejected.append(row)
+            else:
+                records.append(row)
+            if progress and number % 10_000 == 0:
+                progress(number)
+        adapter = export.adapter
+    return LoadedExport(_summary(fspath(path), adapter, records, rejected), tuple(records))
+
+
+def summarise(path: str | PathLike[str]) -> FileSummary:
+    """The figures of one export; raises UnknownLayout, or InvalidValue (field `file`)."""
+    return load(path).summary
+
+
+def _summary(
+    file: str, adapter: Adapter, records: list[BlockRecord], rejected: list[Rejection]
+) -> FileSummary:
+    tonnes = Counter[Status]()
+    unmapped = Counter[str]()
+    batches: set[int] = set()
+    series: set[Series] = set()
+    for record in records:
+        tonnes[record.status] += record.tonnes
+        series.add(record.interval.series)
+        if record.batch is not None:
+            batches.add(record.batch)
+        unmapped.update(_unmapped(record))
+    partitions = adapter.kind is Kind.PARTITION
+    issued = sum(tonnes.values())
+    issuance = adapter.kind is Kind.ISSUANCE
+    retirement = adapter.kind is Kind.RETIREMENT
+    retired = tonnes[Status.RETIRED] + tonnes[Status.RETIRED_OR_CANCELLED]
+    return FileSummary(
+        file=file,
+        programme=adapter.programme,
+        layout=adapter.layout,
+        kind=adapter.kind,
+        rows=len(records) + len(rejected),
+        accepted=len(records),
+        rejected=tuple(rejected),
+        issued_tonnes=None if retirement else issued,
+        active_tonnes=tonnes[Status.ACTIVE] if partitions else None,
+        retired_tonnes=None if issuance else retired,
+        cancelled_tonnes=tonnes[Status.CANCELLED] if retirement else None,
+        blocks=len(records),
+        batches=len(batches) if batches or not records else None,
+        series=len(series),
+        overlaps=tuple(overlaps_among(records)) if partitions else (),
+        unmapped_labels=dict(unmapped),
+    )
+
+
+def _unmapped(record: BlockRecord) -> list[str]:
+    try:
+        cohort_of(record.programme, record.labels)
+    except UnmappedLabel as error:
+        labels: list[str] = error.values["labels"]
+        return labels
+    return []
+
+
+def as_json(summary: FileSummary) -> dict[str, Any]:
+    """The object that `causeway import FILE --dry-run --json` prints for a file."""
+    return {
+        "file": summary.file,
+        "programme": summary.programme,
+        "layout": summary.layout,
+        "rows": summary.rows,
+        "accepted": summary.accepted,
+        "rejected": [rejection.as_json() for rejection in summary.rejected],
+        "issued_tonnes": summary.issued_tonnes,
+        "active_tonnes": summary.active_tonnes,
+        "retired_tonnes": summary.retired_tonnes,
+        "cancelled_tonnes": summary.cancelled_tonnes,
+        "blocks": summary.blocks,
+        "batches": summary.batches,
+        "series": summary.series,
+        "overlaps": [overlap.as_json() for overlap in summary.overlaps],
+    }
+
+
+def dry_run(path: str | PathLike[str]) -> tuple[dict[str, Any], int]:
+    """The JSON object and the exit code of one file; never raises for what a file holds.
+
+    A file without a known layout has the same keys, programme and layout null, nothing read, and
+    `error` saying why.
+    """
+    try:
+        summary = summarise(path)
+    except RuleError as error:
+        nothing: dict[str, Any] = dict.fromkeys(_KEYS)
+        nothing |= {"file": fspath(path), "rows": 0, "accepted": 0, "rejected": []}
+        nothing |= {"blocks": 0, "series": 0, "overlaps": [], "error": error.message}
+        return nothing, NO_LAYOUT
+    return as_json(summary), summary.exit_code
+
+
+_KEYS = (
+    "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
+    "active_tonnes", "retired_tonnes", "cancelled_tonnes", "blocks", "batches", "series",
+    "overlaps",
+)  # fmt: skip
