@@ -259,7 +259,10 @@ chain_state = Table(
     Column("indexed_number", BigInteger, nullable=False),
     Column("indexed_hash", Text),
     Column("durable_number", BigInteger),
+    # Grows with every rewind, so that a reader of the bus can drop heads of an older view.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
+    # A local chain's process: another one may have loaded an older state.
+    Column("instance", Text),
 )
 
 chain_blocks = Table(
@@ -269,6 +272,9 @@ chain_blocks = Table(
     Column("hash", Text, nullable=False),
     Column("parent_hash", Text, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
+    # Commits to status, gas and logs of every transaction: proves that a replay was exact.
+    Column("receipts_root", Text, nullable=False),
+    Column("transactions", Integer, nullable=False),
 )
 
 chain_transactions = Table(

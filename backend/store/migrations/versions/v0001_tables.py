@@ -79,6 +79,8 @@ CREATE TABLE chain_blocks (
     hash TEXT NOT NULL,
     parent_hash TEXT NOT NULL,
     timestamp BIGINT NOT NULL,
+    receipts_root TEXT NOT NULL,
+    transactions INTEGER NOT NULL,
     CONSTRAINT pk_chain_blocks PRIMARY KEY (number)
 );
 
@@ -104,6 +106,7 @@ CREATE TABLE chain_state (
     indexed_hash TEXT,
     durable_number BIGINT,
     epoch BIGINT DEFAULT '0' NOT NULL,
+    instance TEXT,
     CONSTRAINT pk_chain_state PRIMARY KEY (id)
 );
 
