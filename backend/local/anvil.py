@@ -14,11 +14,9 @@ from backend.errors import ChainRejected, ChainUnavailable
 from backend.local import binaries, chain_state
 from backend.local.chain_state import Chosen, Generation
 from backend.local.processes import Child, free_port, spawn, wait_until
+from backend.settings import DEVELOPMENT_MNEMONIC
 
 CHAIN_ID = 31337
-#: The well-known development words of Hardhat and Foundry: its keys are public, so any wallet can
-#: import them. For chains on 127.0.0.1 only.
-DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk"
 
 
 class Anvil:

@@ -1,0 +1,125 @@
+"""One frozen settings object, built once from the environment and handed to whoever needs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import InvalidValue, LocalError
+
+#: The well-known development words of Hardhat and Foundry: its keys are public, so any wallet can
+#: import them. For chains on 127.0.0.1 only.
+DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk"
+
+_START = "start the local services with `causeway up` (or `make run`)"
+
+
+class Settings(BaseSettings):
+    """Every setting; each is read from `CAUSEWAY_<NAME>`.
+
+    `Settings.load()` is what commands use: endpoints that the environment does not name come from
+    `<home>/run.json`, which the supervisor of the local services writes.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CAUSEWAY_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    #: Directory of the local services' data, logs and run file.
+    home: Path = Path(".causeway")
+    #: libpq URL; when the environment sets it the embedded Postgres stays off.
+    database_url: str | None = None
+    #: `nats://token@host:port`; when the environment sets it the embedded NATS stays off.
+    nats_url: str | None = None
+    #: JSON-RPC URL; when the environment sets it the embedded Anvil stays off.
+    chain_url: str | None = None
+    #: Address the API listens on.
+    api_host: str = "127.0.0.1"
+    #: Port the API listens on.
+    api_port: int = Field(default=8600, ge=1, le=65_535)
+    #: Port of the embedded chain, fixed so that wallets keep their entry.
+    rpc_port: int = Field(default=8545, ge=1, le=65_535)
+    #: Chain id of the embedded chain, and the name of its deployment file.
+    chain_id: int = Field(default=31_337, ge=1)
+    #: Chain blocks on top of one before it counts as final; 0 on a local chain.
+    confirmations: int = Field(default=0, ge=0)
+    #: Deployment file; default `<home>/deployments/<chain_id>.json`.
+    deployment: Path | None = None
+    #: Mnemonic of the embedded chain's accounts.
+    dev_mnemonic: str = DEVELOPMENT_MNEMONIC
+
+    @classmethod
+    def from_environment(cls, **overrides: Any) -> Self:
+        """Settings of the environment alone. Raises InvalidValue naming the variable."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = str(problem["loc"][0])
+            raise InvalidValue(
+                f"CAUSEWAY_{name.upper()}", problem["input"], f"is refused: {problem['msg']}"
+            ) from error
+        return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Settings of the environment; what it leaves open comes from `<home>/run.json`."""
+        settings = cls.from_environment(**overrides)
+        run_file = settings.home / "run.json"
+        try:
+            recorded = json.loads(run_file.read_bytes())["settings"]
+        except FileNotFoundError:
+            return settings
+        except PermissionError as error:
+            raise LocalError(
+                f"{run_file} belongs to another user: run the command as that user, or set "
+                "CAUSEWAY_DATABASE_URL, CAUSEWAY_NATS_URL and CAUSEWAY_CHAIN_URL",
+                path=str(run_file),
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise LocalError(
+                f"{run_file} is not a run file: {error}; remove it and {_START}",
+                path=str(run_file),
+            ) from error
+        fields = cls.model_fields.keys() - settings.model_fields_set
+        return settings.model_copy(
+            update={name: value for name, value in recorded.items() if name in fields}
+        )
+
+    @property
+    def deployment_file(self) -> Path:
+        """Where the deployment of the chain is written and read."""
+        return self.deployment or self.home / "deployments" / f"{self.chain_id}.json"
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the API as a client on this machine reaches it."""
+        host = "127.0.0.1" if self.api_host in ("0.0.0.0", "::") else self.api_host
+        return f"http://{host}:{self.api_port}"
+
+    def require_database_url(self) -> str:
+        """The database's URL. Raises LocalError that says how to get one."""
+        return self._require(self.database_url, "CAUSEWAY_DATABASE_URL", "Postgres")
+
+    def require_nats_url(self) -> str:
+        """The bus' URL. Raises LocalError that says how to get one."""
+        return self._require(self.nats_url, "CAUSEWAY_NATS_URL", "NATS")
+
+    def require_chain_url(self) -> str:
+        """The chain's URL. Raises LocalError that says how to get one."""
+        return self._require(self.chain_url, "CAUSEWAY_CHAIN_URL", "the chain")
+
+    def _require(self, value: str | None, variable: str, what: str) -> str:
+        if value is None:
+            raise LocalError(
+                f"no endpoint of {what} is known: {_START}, or set {variable} "
+                f"(looked in the environment and in {self.home / 'run.json'})",
+                variable=variable,
+                home=str(self.home),
+            )
+        return value
