@@ -16,6 +16,7 @@ CausewayError
 │   ├── ChainRejected         the chain refused a call or a transaction; carries the decoded reason
 │   ├── ChainBehind           the chain is older than what the database recorded
 │   ├── DeploymentMismatch    the chain does not hold the contracts the deployment file names
+│   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
 │   └── BusUnavailable        NATS does not answer
 └── LocalError                the services embedded on this machine could not be run
@@ -134,6 +135,12 @@ class DeploymentMismatch(ServiceError):
     """The chain does not hold the contracts that the deployment file names."""
 
     code = "deployment-mismatch"
+
+
+class IndexInconsistent(ServiceError):
+    """The read models contradict a law, or the events they are made from."""
+
+    code = "index-inconsistent"
 
 
 class DatabaseUnavailable(ServiceError):
