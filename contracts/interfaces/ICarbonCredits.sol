@@ -66,6 +66,7 @@ interface ICarbonCredits {
     error CreditsOnlyLegalOrders(address caller);
     error CreditsClassHashDiffers(uint256 id, bytes32 stored, bytes32 given);
     error CreditsClassUnknown(uint256 id);
+    error CreditsClassNumberUnknown(uint32 number);
     error CreditsCohortNotAscending(bytes32 previous, bytes32 next);
     error CreditsVintageInvalid(uint32 vintageStart, uint32 vintageEnd);
     error CreditsUnitTypeInvalid(uint8 unitType);

@@ -69,4 +69,19 @@ interface ILegalOrders {
     function orderState(bytes32 orderId) external view returns (State state, uint256 executableAt);
 
     function role(address signer) external view returns (Role);
+
+    /// @notice How many of each role must sign; neither is ever 0.
+    function thresholds() external view returns (uint8 freezers, uint8 enforcers);
+
+    /// @notice EIP-712 digest of a freeze or unfreeze: what is signed, and the act's id.
+    function hashFreeze(address account, bool frozen, bytes32 orderHash, uint256 nonce)
+        external
+        view
+        returns (bytes32);
+
+    /// @notice EIP-712 digest of an order: what is signed, and its id.
+    function hashOrder(Order calldata order) external view returns (bytes32);
+
+    /// @notice EIP-712 digest of a cancellation: what is signed.
+    function hashCancel(bytes32 orderId) external view returns (bytes32);
 }

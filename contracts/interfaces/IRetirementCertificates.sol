@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+/// @title ERC-5192: a token that says it cannot move.
+interface IERC5192 {
+    event Locked(uint256 tokenId);
+
+    event Unlocked(uint256 tokenId);
+
+    /// @notice Always true for a certificate; reverts for an id that was never minted.
+    function locked(uint256 tokenId) external view returns (bool);
+}
+
 /// @title Locked ERC-721 (ERC-5192) certificates of retirements.
 /// @notice L4: a certificate never changes, moves or disappears; there is no function for it.
 /// `detailsHash = keccak256(abi.encode(bytes32 salt, string beneficiary, string purpose,

@@ -43,10 +43,15 @@ struct RegistryRetirement {
 }
 
 /// @notice The serials of [position, +tonnes) and [counterpart, +tonnes) change places.
+/// @dev Exchanges are not signed because they leave no choice: within one confirmation they come
+/// by ascending position, and no counterpart lies in the part already settled. So each position
+/// is served once, by the only place where its actual serial can stand (L5).
+/// @param hint As `positionHint`: a confirmed range (+1) below `counterpart`, 0 for the head.
 struct Exchange {
     uint48 position;
     uint48 counterpart;
     uint48 tonnes;
+    uint64 hint;
 }
 
 /// @title Custody: receipts, the serial interval register and registry confirmations.
@@ -103,6 +108,7 @@ interface ITrust {
     error RegistryRetirementNotRetired(uint256 classId, uint64 end, uint48 exited);
     error RegistryRetirementOpenTonne(uint256 classId, uint48 openTonne);
     error RegistryRetirementTonnesDiffer(uint64 tonnes, uint256 actual);
+    error RegistryReferenceInvalid(uint256 length);
     error RegistryRetirementSerialsDiffer(
         uint256 classId, uint48 position, bytes32 seriesId, uint64 serial, bytes32 actualSeriesId,
         uint64 actualSerial
@@ -171,14 +177,15 @@ interface ITrust {
         view
         returns (bytes32 seriesId, uint64 first, uint64 last, uint48 firstPosition);
 
-    /// @notice The serial behind a position after every exchange, and how many tonnes from there
-    /// on stand on consecutive serials.
+    /// @notice The serial behind a position after every exchange; `run` tonnes from there on
+    /// stand on consecutive serials (the rest of the piece: the next may or may not continue it).
     function serialAt(uint256 classId, uint48 position)
         external
         view
         returns (bytes32 seriesId, uint64 serial, uint48 run);
 
-    /// @notice Whether the registry has confirmed every, some or none of these positions.
+    /// @notice Whether the registry has confirmed any of the positions [first, last].
+    /// @param positionHint As in `recordRegistryRetirement`.
     function confirmedWithin(uint256 classId, uint48 first, uint48 last, uint64 positionHint)
         external
         view

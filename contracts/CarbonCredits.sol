@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {ERC1155} from "@openzeppelin/contracts/token/ERC1155/ERC1155.sol";
+import {ERC1155Utils} from "@openzeppelin/contracts/token/ERC1155/utils/ERC1155Utils.sol";
+import {CreditClass, ICarbonCredits, Positions} from "./interfaces/ICarbonCredits.sol";
+import {IParticipants} from "./interfaces/IParticipants.sol";
+import {IRetirementCertificates} from "./interfaces/IRetirementCertificates.sol";
+import {ClassLib} from "./libraries/ClassLib.sol";
+import {PositionsLib} from "./libraries/PositionsLib.sol";
+
+/// @title See ICarbonCredits: every rule and every power is written there.
+contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
+    using PositionsLib for Positions;
+
+    uint256 private constant MAX_TEXT_BYTES = 256;
+    string private constant CLOSING_PURPOSE = "Closing of an opened tonne";
+
+    /// @dev One slot: what an account has and what was retired out of it, in kilograms.
+    /// Both are below 2^58: a class has at most 2^48 tonnes.
+    struct Holding {
+        uint128 balance;
+        uint128 retired;
+    }
+
+    IParticipants public immutable PARTICIPANTS;
+    IRetirementCertificates public immutable CERTIFICATES;
+    address public immutable TRUST;
+    address public immutable LEGAL_ORDERS;
+
+    mapping(uint256 id => mapping(address account => Holding)) private _holdings;
+    /// @dev Packed `Positions`, see PositionsLib.
+    mapping(uint256 id => uint256) private _positions;
+    /// @dev High halves of P and C; their low halves are the id.
+    mapping(uint256 id => uint256) private _classHalves;
+    /// @dev Token ids by class number − 1.
+    uint256[] private _classes;
+
+    modifier onlyLegalOrders() {
+        if (msg.sender != LEGAL_ORDERS) revert CreditsOnlyLegalOrders(msg.sender);
+        _;
+    }
+
+    constructor(
+        address authority,
+        address participants,
+        address certificates,
+        address trust,
+        address legalOrders
+    ) ERC1155("") AccessManaged(authority) {
+        PARTICIPANTS = IParticipants(participants);
+        CERTIFICATES = IRetirementCertificates(certificates);
+        TRUST = trust;
+        LEGAL_ORDERS = legalOrders;
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function mint(address to, CreditClass calldata creditClass, uint256 tonnes)
+        external
+        returns (uint256 id, uint48 firstPosition, uint32 classNumber)
+    {
+        if (msg.sender != TRUST) revert CreditsOnlyTrust(msg.sender);
+        bytes32 projectHash;
+        bytes32 vintageHash;
+        (projectHash, vintageHash, id) = ClassLib.hash(creditClass);
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        if (state.number == 0) {
+            state.number = _createClass(id, projectHash, vintageHash, creditClass);
+        } else {
+            _requireSameClass(id, projectHash, vintageHash);
+        }
+        firstPosition = state.mint(tonnes);
+        classNumber = state.number;
+
+        _positions[id] = state.pack();
+
+        emit CreditsMinted(id, to, firstPosition, uint48(tonnes));
+        _mint(to, id, tonnes * PositionsLib.KILOGRAMS_PER_TONNE, "");
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function retire(
+        address from,
+        uint256 id,
+        uint256 kilograms,
+        address certificateOwner,
+        bytes32 detailsHash
+    ) external returns (uint256 certificateId) {
+        return _retire(from, id, kilograms, certificateOwner, detailsHash);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function retirePublicly(
+        address from,
+        uint256 id,
+        uint256 kilograms,
+        address certificateOwner,
+        string calldata beneficiary,
+        string calldata purpose,
+        string calldata period,
+        bytes32 instructionHash
+    ) external returns (uint256 certificateId) {
+        _requireShort(beneficiary);
+        _requireShort(purpose);
+        _requireShort(period);
+        bytes32 detailsHash = keccak256(
+            abi.encode(bytes32(0), beneficiary, purpose, period, instructionHash)
+        );
+        certificateId = _retire(from, id, kilograms, certificateOwner, detailsHash);
+        emit RetirementDetailsPublished(
+            certificateId, beneficiary, purpose, period, instructionHash
+        );
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function closeOpenTonne(uint256 id, uint48 openTonne)
+        external
+        returns (uint256 certificateId)
+    {
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        if (state.dust == 0 || state.openTonne != openTonne) {
+            revert CreditsOpenTonneDiffers(id, state.openTonne, state.dust, openTonne);
+        }
+        bytes32 detailsHash =
+            keccak256(abi.encode(bytes32(0), "", CLOSING_PURPOSE, "", bytes32(0)));
+        certificateId = _retire(msg.sender, id, state.dust, msg.sender, detailsHash);
+        emit RetirementDetailsPublished(certificateId, "", CLOSING_PURPOSE, "", bytes32(0));
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function forceTransfer(
+        bytes32 orderId,
+        address from,
+        address to,
+        uint256 id,
+        uint256 kilograms
+    ) external onlyLegalOrders {
+        if (from == address(0)) revert ERC1155InvalidSender(from);
+        if (to == address(0)) revert ERC1155InvalidReceiver(to);
+        // The source may be frozen: that is what the order is for.
+        PARTICIPANTS.requireTransferable(address(0), to);
+
+        _move(from, to, id, kilograms);
+
+        emit TransferSingle(msg.sender, from, to, id, kilograms);
+        emit TransferForced(orderId, id, from, to, kilograms);
+        ERC1155Utils.checkOnERC1155Received(msg.sender, from, to, id, kilograms, "");
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function recordFact(
+        uint256 id,
+        string calldata key,
+        string calldata value,
+        uint32 asOf,
+        string calldata vocabulary
+    ) external restricted {
+        _requireClass(id);
+
+        emit FactRecorded(id, key, value, asOf, vocabulary);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function totalSupply(uint256 id) external view returns (uint256) {
+        return PositionsLib.unpack(_positions[id]).supply();
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function positions(uint256 id) external view returns (Positions memory) {
+        return PositionsLib.unpack(_positions[id]);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function classHashes(uint256 id)
+        external
+        view
+        returns (bytes32 projectHash, bytes32 vintageHash)
+    {
+        _requireClass(id);
+        return ClassLib.join(id, _classHalves[id]);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function classCount() external view returns (uint32) {
+        return uint32(_classes.length);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function classAt(uint32 number) external view returns (uint256 id) {
+        if (number == 0 || number > _classes.length) revert CreditsClassNumberUnknown(number);
+        return _classes[number - 1];
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function retiredBalanceOf(address account, uint256 id) external view returns (uint256) {
+        return _holdings[id][account].retired;
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function hashClass(CreditClass calldata creditClass)
+        external
+        pure
+        returns (bytes32 projectHash, bytes32 vintageHash, uint256 id)
+    {
+        return ClassLib.hash(creditClass);
+    }
+
+    /// @notice Kilograms of a class that an account holds.
+    function balanceOf(address account, uint256 id) public view override returns (uint256) {
+        return _holdings[id][account].balance;
+    }
+
+    /// @dev The one place of the transfer rules; mint, transfer and retirement all pass here.
+    function _update(
+        address from,
+        address to,
+        uint256[] memory ids,
+        uint256[] memory values
+    ) internal override {
+        if (ids.length != values.length) {
+            revert ERC1155InvalidArrayLength(ids.length, values.length);
+        }
+        PARTICIPANTS.requireTransferable(from, to);
+
+        for (uint256 i = 0; i < ids.length; ++i) {
+            _move(from, to, ids[i], values[i]);
+        }
+
+        if (ids.length == 1) {
+            emit TransferSingle(msg.sender, from, to, ids[0], values[0]);
+        } else {
+            emit TransferBatch(msg.sender, from, to, ids, values);
+        }
+    }
+
+    /// @dev Only retirement burns, so what goes to nobody is counted as retired by `from`.
+    function _move(address from, address to, uint256 id, uint256 value) private {
+        mapping(address => Holding) storage holdings = _holdings[id];
+        if (from != address(0)) {
+            Holding memory source = holdings[from];
+            if (source.balance < value) {
+                revert ERC1155InsufficientBalance(from, source.balance, value, id);
+            }
+            // value ≤ balance fits 128 bits.
+            source.balance -= uint128(value);
+            if (to == address(0)) source.retired += uint128(value);
+            holdings[from] = source;
+        }
+        if (to != address(0)) {
+            // The value was minted (≤ 2^48 tonnes) or is a balance.
+            holdings[to].balance += uint128(value);
+        }
+    }
+
+    function _retire(
+        address from,
+        uint256 id,
+        uint256 kilograms,
+        address certificateOwner,
+        bytes32 detailsHash
+    ) private returns (uint256 certificateId) {
+        if (from != msg.sender && !isApprovedForAll(from, msg.sender)) {
+            revert CreditsNotApproved(msg.sender, from);
+        }
+        if (kilograms == 0) revert CreditsNothingToRetire();
+        if (certificateOwner == address(0)) {
+            revert CreditsCertificateOwnerInvalid(certificateOwner);
+        }
+
+        // Refuses what `from` does not own; what is owned is never more than the supply.
+        _burn(from, id, kilograms);
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        (uint48 exited, uint48 openTonne, uint16 dust) =
+            (state.exited, state.openTonne, state.dust);
+        state.consume(kilograms);
+        ++state.certificates;
+        _positions[id] = state.pack();
+        certificateId = uint256(state.number) << 32 | state.certificates;
+
+        emit CreditsRetired(
+            id,
+            from,
+            certificateId,
+            msg.sender,
+            certificateOwner,
+            kilograms,
+            exited,
+            openTonne,
+            dust,
+            detailsHash
+        );
+        CERTIFICATES.mint(
+            certificateId,
+            certificateOwner,
+            state.number,
+            kilograms,
+            exited,
+            openTonne,
+            dust,
+            detailsHash
+        );
+    }
+
+    function _createClass(
+        uint256 id,
+        bytes32 projectHash,
+        bytes32 vintageHash,
+        CreditClass calldata creditClass
+    ) private returns (uint32 number) {
+        ClassLib.requireValid(creditClass);
+
+        _classes.push(id);
+        number = uint32(_classes.length);
+        _classHalves[id] = ClassLib.highHalves(projectHash, vintageHash);
+
+        emit ClassCreated(id, number, projectHash, vintageHash, creditClass);
+    }
+
+    /// @dev The id has half of each hash; a receipt must match the other halves too.
+    function _requireSameClass(uint256 id, bytes32 projectHash, bytes32 vintageHash)
+        private
+        view
+    {
+        uint256 halves = _classHalves[id];
+        if (halves == ClassLib.highHalves(projectHash, vintageHash)) return;
+        (bytes32 storedProject, bytes32 storedVintage) = ClassLib.join(id, halves);
+        if (storedProject != projectHash) {
+            revert CreditsClassHashDiffers(id, storedProject, projectHash);
+        }
+        revert CreditsClassHashDiffers(id, storedVintage, vintageHash);
+    }
+
+    function _requireClass(uint256 id) private view {
+        if (PositionsLib.unpack(_positions[id]).number == 0) revert CreditsClassUnknown(id);
+    }
+
+    function _requireShort(string calldata text) private pure {
+        uint256 length = bytes(text).length;
+        if (length > MAX_TEXT_BYTES) revert CreditsDetailsTextTooLong(length);
+    }
+}
