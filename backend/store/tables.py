@@ -275,6 +275,7 @@ chain_blocks = Table(
     # Commits to status, gas and logs of every transaction: proves that a replay was exact.
     Column("receipts_root", Text, nullable=False),
     Column("transactions", Integer, nullable=False),
+    Column("base_fee", Uint256),
 )
 
 chain_transactions = Table(

@@ -81,6 +81,7 @@ CREATE TABLE chain_blocks (
     timestamp BIGINT NOT NULL,
     receipts_root TEXT NOT NULL,
     transactions INTEGER NOT NULL,
+    base_fee NUMERIC(78, 0),
     CONSTRAINT pk_chain_blocks PRIMARY KEY (number)
 );
 

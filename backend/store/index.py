@@ -1,0 +1,391 @@
+"""What the indexer writes: ranges of chain blocks with their events, rewinds, checks of L1.
+
+Every function works inside the caller's transaction, so that `chain_state.indexed_number` moves
+with the rows it speaks of: a kill between two statements leaves the range as a whole or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
+from backend.domain.positions import Positions
+from backend.domain.serials import Series
+from backend.errors import Conflict, DeploymentMismatch, IndexInconsistent
+from backend.store import tables
+from backend.store.copying import copy_lines, copy_rows, escape
+from backend.store.database import LOCK_INDEX, lock, raw
+from backend.store.projection import Participant, Projection, args_json, touched
+
+_COLUMNS = {table.name: [column.name for column in table.columns] for table in tables.CHAIN_TABLES}
+_TEXT_COPIED = ("chain_events", "chain_transactions", "balance_changes")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Where the index stands. `indexed_number` is −1 before the first chain block."""
+
+    chain_id: int
+    deployment: Mapping[str, Any]
+    indexed_number: int
+    indexed_hash: str | None
+    durable_number: int | None
+    epoch: int
+    instance: str | None
+
+
+class IndexedBlock(NamedTuple):
+    """A chain block with what the index keeps of it beside the header."""
+
+    header: ChainBlock
+    receipts_root: str
+    transactions: int
+    base_fee: int | None
+
+
+def load_state(connection: Connection) -> ChainState | None:
+    """Where the index stands, or None before anything was indexed."""
+    row = connection.execute(select(tables.chain_state)).mappings().first()
+    if row is None:
+        return None
+    return ChainState(
+        row["chain_id"],
+        row["deployment"],
+        row["indexed_number"],
+        row["indexed_hash"],
+        row["durable_number"],
+        row["epoch"],
+        row["instance"],
+    )
+
+
+def open_index(
+    connection: Connection,
+    chain_id: int,
+    deployment: Mapping[str, Any],
+    before_first: int,
+    instance: str | None,
+) -> ChainState:
+    """The state, made on first use: nothing indexed up to `before_first`.
+
+    Raises DeploymentMismatch when this database follows another chain or other contracts.
+    """
+    lock(connection, LOCK_INDEX)
+    connection.execute(
+        insert(tables.chain_state)
+        .values(
+            id=1,
+            chain_id=chain_id,
+            deployment=dict(deployment),
+            indexed_number=before_first,
+            instance=instance,
+        )
+        .on_conflict_do_nothing()
+    )
+    state = load_state(connection)
+    assert state is not None
+    if state.chain_id != chain_id or dict(state.deployment) != dict(deployment):
+        raise DeploymentMismatch(
+            f"this database follows chain {state.chain_id} and other contracts than the "
+            f"deployment given (chain {chain_id}); use a database of its own",
+            indexed_chain_id=state.chain_id,
+            chain_id=chain_id,
+        )
+    return state
+
+
+def append(
+    connection: Connection,
+    after: ChainState,
+    blocks: Sequence[IndexedBlock],
+    events: Sequence[ChainEvent],
+    transactions: Sequence[ChainTransaction] = (),
+    label_codes: Mapping[str, str] | None = None,
+) -> ChainState:
+    """Add a range of chain blocks right above `after`; returns the new state.
+
+    Raises Conflict when another indexer moved the state meanwhile (nothing is written then) and
+    IndexInconsistent when the events contradict each other or L1.
+    """
+    lock(connection, LOCK_INDEX)
+    last = blocks[-1].header
+    moved = connection.execute(
+        update(tables.chain_state)
+        .where(
+            tables.chain_state.c.indexed_number == after.indexed_number,
+            tables.chain_state.c.indexed_hash.is_not_distinct_from(after.indexed_hash),
+            tables.chain_state.c.epoch == after.epoch,
+        )
+        .values(indexed_number=last.number, indexed_hash=last.hash)
+    )
+    if moved.rowcount != 1:
+        raise Conflict(
+            f"another indexer moved on from chain block {after.indexed_number}",
+            indexed_number=after.indexed_number,
+        )
+    projection = _project(connection, events, label_codes or {})
+    _copy_chain(connection, blocks, events, transactions)
+    _copy_read_models(connection, projection)
+    _add_balances(connection, projection)
+    return ChainState(
+        after.chain_id,
+        after.deployment,
+        last.number,
+        last.hash,
+        after.durable_number,
+        after.epoch,
+        after.instance,
+    )
+
+
+def _project(
+    connection: Connection, events: Sequence[ChainEvent], label_codes: Mapping[str, str]
+) -> Projection:
+    classes, accounts = touched(events)
+    projection = Projection(
+        _positions(connection, classes), _participants(connection, accounts), label_codes
+    )
+    projection.apply(events)
+    projection.check_conservation()
+    return projection
+
+
+def _positions(connection: Connection, classes: set[int]) -> dict[int, Positions]:
+    rows = raw(connection).execute(
+        "SELECT DISTINCT ON (class_id) class_id, minted, exited, open_tonne, dust"
+        " FROM position_changes WHERE class_id = ANY(%s::numeric[])"
+        " ORDER BY class_id, block_number DESC, log_index DESC",
+        [[str(class_id) for class_id in classes]],
+    )
+    return {int(row[0]): Positions(*row[1:]) for row in rows}
+
+
+def _participants(connection: Connection, accounts: set[str]) -> dict[str, Participant]:
+    rows = raw(connection).execute(
+        "SELECT DISTINCT ON (account) account, tier, jurisdiction, expiry, frozen"
+        " FROM participant_changes WHERE account = ANY(%s)"
+        " ORDER BY account, block_number DESC, log_index DESC",
+        [list(accounts)],
+    )
+    return {row[0]: Participant(*row[1:]) for row in rows}
+
+
+def _copy_chain(
+    connection: Connection,
+    blocks: Sequence[IndexedBlock],
+    events: Sequence[ChainEvent],
+    transactions: Sequence[ChainTransaction],
+) -> None:
+    columns = [column.name for column in tables.chain_blocks.columns]
+    copy_rows(connection, "chain_blocks", columns, ((*block[0], *block[1:]) for block in blocks))
+    lines = [
+        f"{number}\t{log_index}\t{block_hash}\t{transaction_hash}\t{index}\t{contract}\t{name}\t"
+        + escape(args_json(args))
+        for (
+            contract, name, args, number, block_hash, transaction_hash, index, log_index
+        ) in events
+    ]  # fmt: skip
+    copy_lines(connection, "chain_events", _COLUMNS["chain_events"], lines)
+    lines = [
+        f"{number}\t{index}\t{hash_}\t\\\\x{sent.hex()}"
+        for number, index, hash_, sent in transactions
+    ]
+    copy_lines(connection, "chain_transactions", _COLUMNS["chain_transactions"], lines)
+
+
+def _copy_read_models(connection: Connection, projection: Projection) -> None:
+    rows = projection.rows
+    lines = [
+        f"{account}\t{class_id}\t{kilograms}\t{retired}\t{number}\t{log_index}\t{ordinal}"
+        for account, class_id, kilograms, retired, number, log_index, ordinal in rows.get(
+            "balance_changes", ()
+        )
+    ]
+    copy_lines(connection, "balance_changes", _COLUMNS["balance_changes"], lines)
+    if projection.series or "class_blocks" in rows:
+        _place_in_series(connection, projection)
+    for table in tables.CHAIN_TABLES:
+        if table.name in rows and table.name not in _TEXT_COPIED:
+            copy_rows(connection, table.name, _COLUMNS[table.name], rows[table.name])
+
+
+def _place_in_series(connection: Connection, projection: Projection) -> None:
+    """Add the series that are new and put their numbers in place of the hashes."""
+    ids = ensure_series(connection, projection.series.values())
+    blocks = projection.rows.get("class_blocks", [])
+    missing = {row[2] for row in blocks} - ids.keys()
+    if missing:
+        rows = raw(connection).execute(
+            "SELECT hash, id FROM series WHERE hash = ANY(%s)", [list(missing)]
+        )
+        ids |= {row[0]: row[1] for row in rows}
+    unknown = missing - ids.keys()
+    if unknown:
+        raise IndexInconsistent(f"no SeriesCreated came for {sorted(unknown)[0]}")
+    if blocks:
+        placed = [(*row[:2], ids[row[2]], *row[3:]) for row in blocks]
+        projection.rows["class_blocks"] = placed
+
+
+def ensure_series(connection: Connection, wanted: Any) -> dict[str, int]:
+    """Numbers of these series in the database by hash; the ones that are new are added."""
+    by_hash: dict[str, Series] = {"0x" + series.id.hex(): series for series in wanted}
+    if not by_hash:
+        return {}
+    cursor = raw(connection)
+    find = "SELECT hash, id FROM series WHERE hash = ANY(%s)"
+    known = {row[0]: row[1] for row in cursor.execute(find, [list(by_hash)])}
+    new = sorted(by_hash.keys() - known.keys())
+    if new:
+        connection.execute(
+            insert(tables.series).on_conflict_do_nothing(),
+            [
+                {
+                    "name": str(by_hash[key]),
+                    "programme": by_hash[key].programme,
+                    "codes": list(by_hash[key].codes),
+                    "hash": key,
+                }
+                for key in new
+            ],
+        )
+        known |= {row[0]: row[1] for row in cursor.execute(find, [new])}
+    return known
+
+
+def _add_balances(connection: Connection, projection: Projection) -> None:
+    deltas = projection.balance_deltas
+    if not deltas:
+        return
+    raw(connection).execute(
+        "INSERT INTO balances AS held (account, class_id, kilograms, retired)"
+        " SELECT * FROM unnest(%s::text[], %s::numeric[], %s::bigint[], %s::bigint[])"
+        " ON CONFLICT (account, class_id) DO UPDATE SET"
+        " kilograms = held.kilograms + excluded.kilograms,"
+        " retired = held.retired + excluded.retired",
+        [
+            [account for account, _ in deltas],
+            [str(class_id) for _, class_id in deltas],
+            [delta[0] for delta in deltas.values()],
+            [delta[1] for delta in deltas.values()],
+        ],
+    )
+
+
+def rewind(connection: Connection, to_number: int, to_hash: str | None) -> ChainState:
+    """Forget every chain block above `to_number`; balances of touched accounts are recomputed."""
+    lock(connection, LOCK_INDEX)
+    driver = raw(connection)
+    driver.execute(
+        "CREATE TEMP TABLE rewound ON COMMIT DROP AS"
+        " SELECT DISTINCT account, class_id FROM balance_changes WHERE block_number > %s",
+        [to_number],
+    )
+    for table in (tables.chain_blocks, *tables.CHAIN_TABLES):
+        key = table.c.number if table is tables.chain_blocks else table.c.block_number
+        connection.execute(delete(table).where(key > to_number))
+    driver.execute(
+        "DELETE FROM balances USING rewound WHERE balances.account = rewound.account"
+        " AND balances.class_id = rewound.class_id"
+    )
+    driver.execute(
+        "INSERT INTO balances SELECT account, class_id, sum(kilograms), sum(retired)"
+        " FROM balance_changes JOIN rewound USING (account, class_id)"
+        " GROUP BY account, class_id"
+    )
+    # Rewound twice in one transaction (tests, rebuild), the table must not be in the way.
+    driver.execute("DROP TABLE rewound")
+    connection.execute(
+        update(tables.chain_state).values(
+            indexed_number=to_number,
+            indexed_hash=to_hash,
+            epoch=tables.chain_state.c.epoch + 1,
+            durable_number=func.least(tables.chain_state.c.durable_number, to_number),
+        )
+    )
+    state = load_state(connection)
+    assert state is not None
+    return state
+
+
+def clear(connection: Connection, before_first: int, keep_transactions: bool = True) -> ChainState:
+    """Forget everything that comes from the chain; recorded raw transactions may stay."""
+    lock(connection, LOCK_INDEX)
+    names = ["chain_blocks", "balances"] + [table.name for table in tables.CHAIN_TABLES]
+    if keep_transactions:
+        names.remove("chain_transactions")
+    connection.execute(text(f"TRUNCATE {', '.join(names)}"))
+    connection.execute(
+        update(tables.chain_state).values(
+            indexed_number=before_first,
+            indexed_hash=None,
+            epoch=tables.chain_state.c.epoch + 1,
+        )
+    )
+    state = load_state(connection)
+    assert state is not None
+    return state
+
+
+def set_instance(connection: Connection, instance: str | None) -> None:
+    """Remember which process of a local chain the index has been compared with."""
+    connection.execute(update(tables.chain_state).values(instance=instance))
+
+
+def mark_durable(connection: Connection, number: int) -> int:
+    """Say that every chain block up to `number` is in each saved state of a local chain.
+
+    Raw transactions at or below it are dropped; returns how many.
+    """
+    connection.execute(update(tables.chain_state).values(durable_number=number))
+    kept = tables.chain_transactions
+    return connection.execute(delete(kept).where(kept.c.block_number <= number)).rowcount
+
+
+def block_hashes(connection: Connection, first: int, last: int) -> dict[int, str]:
+    """Hashes of the indexed chain blocks in [first, last]."""
+    blocks = tables.chain_blocks
+    query = select(blocks.c.number, blocks.c.hash).where(blocks.c.number.between(first, last))
+    return {row.number: row.hash for row in connection.execute(query)}
+
+
+def check_conservation(connection: Connection) -> None:
+    """L1 over everything indexed; raises IndexInconsistent naming every class that breaks it."""
+    rows = raw(connection).execute(
+        "WITH counters AS (SELECT DISTINCT ON (class_id) class_id,"
+        " (minted - exited) * 1000 + dust AS supply, minted, exited, dust"
+        " FROM position_changes ORDER BY class_id, block_number DESC, log_index DESC),"
+        " held AS (SELECT class_id, sum(kilograms) AS kilograms, sum(retired) AS retired,"
+        " min(least(kilograms, retired)) AS lowest FROM balances GROUP BY class_id),"
+        " certified AS (SELECT class_id, sum(kilograms) AS kilograms FROM certificates"
+        " GROUP BY class_id)"
+        " SELECT class_id, supply, held.kilograms, held.retired, certified.kilograms, lowest"
+        " FROM counters FULL JOIN held USING (class_id) LEFT JOIN certified USING (class_id)"
+        " WHERE supply IS DISTINCT FROM held.kilograms OR lowest < 0"
+        " OR coalesce(certified.kilograms, 0) <> held.retired"
+        " OR minted * 1000 <> held.kilograms + held.retired ORDER BY class_id"
+    )
+    breaks = [
+        {
+            "class_id": str(row[0]),
+            "supply": str(row[1]),
+            "balances": str(row[2]),
+            "retired": str(row[3]),
+            "certified": str(row[4]),
+            "lowest": str(row[5]),
+        }
+        for row in rows
+    ]
+    if breaks:
+        first = breaks[0]
+        raise IndexInconsistent(
+            f"L1 is broken in {len(breaks)} classes; class {first['class_id']}: supply "
+            f"{first['supply']} kg, balances {first['balances']} kg, retired "
+            f"{first['retired']} kg, certified {first['certified']} kg",
+            breaks=breaks,
+        )
