@@ -1,0 +1,1 @@
+"""The read side: plain functions over one connection that return frozen values."""

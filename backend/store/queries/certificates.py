@@ -1,0 +1,313 @@
+"""Retirements and their certificates: what was consumed, which serials, what the registry says.
+
+A certificate holds the counters of its class before the retirement. From them and the kilograms
+follow its pieces: a run of whole tonnes, a part of the tonne that was open, a part of the one it
+opened. Expected serials are those of the chain block of the retirement and never change; the
+serials that stand now are actual where the registry has confirmed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, or_, select
+
+from backend.domain.positions import Positions, consume
+from backend.domain.units import KILOGRAMS_PER_TONNE, MAX_TONNES
+from backend.errors import NotFound
+from backend.store import tables
+from backend.store.queries.assignment import (
+    DatedExchange,
+    SerialRun,
+    Span,
+    exchanges_of,
+    serials_at,
+)
+from backend.store.queries.classes import ClassSummary, classes_by_id
+from backend.store.queries.confirmed import (
+    Confirmation,
+    confirmations_within,
+    confirmed_tonnes,
+    mark,
+)
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+
+PENDING, PARTLY, CONFIRMED = "pending", "partly confirmed", "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTexts:
+    """What a public certificate says; each at most 256 bytes."""
+
+    beneficiary: str
+    purpose: str
+    period: str
+    instruction_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """One piece of what a retirement took. `kind`: whole, rest_of_open, part_of_opened.
+
+    `kilograms` of the tonnes at `span`: all of them for a run of whole tonnes.
+    """
+
+    kind: str
+    span: Span
+    kilograms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A retirement as the chain recorded it, and how far the registry has confirmed it.
+
+    `status`: pending, partly confirmed or confirmed (by kilograms whose tonne is confirmed).
+    `texts` None: private, only `details_hash` is known.
+    """
+
+    certificate_id: int
+    class_id: int
+    owner: str
+    holder: str
+    operator: str
+    kilograms: int
+    exited: int
+    open_tonne: int
+    dust: int
+    details_hash: str
+    texts: PublicTexts | None
+    consumed: tuple[Consumption, ...]
+    status: str
+    confirmed_kilograms: int
+    references: tuple[str, ...]
+    transaction_hash: str
+    timestamp: int | None
+    block_number: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePiece:
+    """A piece with its serials: `expected` at the retirement, `serials` as they stand now.
+
+    `still_open`: the tonne is open, the registry retires it when it closes.
+    """
+
+    consumption: Consumption
+    expected: tuple[SerialRun, ...]
+    serials: tuple[SerialRun, ...]
+    confirmed_kilograms: int
+    still_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Everything a certificate's page shows."""
+
+    retirement: Retirement
+    credit_class: ClassSummary
+    pieces: tuple[CertificatePiece, ...]
+    confirmations: tuple[Confirmation, ...]
+
+
+def _retirements() -> Select[Any]:
+    made, texts, blocks = (
+        tables.certificates,
+        tables.certificate_details,
+        tables.chain_blocks,
+    )
+    return select(
+        made,
+        texts.c.certificate_id.label("published"),
+        texts.c.beneficiary,
+        texts.c.purpose,
+        texts.c.period,
+        texts.c.instruction_hash,
+        blocks.c.timestamp,
+    ).select_from(
+        made.outerjoin(texts, texts.c.certificate_id == made.c.certificate_id).outerjoin(
+            blocks, blocks.c.number == made.c.block_number
+        )
+    )
+
+
+def consumption(
+    class_id: int, exited: int, open_tonne: int, dust: int, kilograms: int
+) -> tuple[Consumption, ...]:
+    """The pieces of a retirement, in the order they were taken, by the domain's rule."""
+    before = Positions(MAX_TONNES, exited, open_tonne if dust else 0, dust)
+    _, taken = consume(before, kilograms)
+    pieces = []
+    if taken.whole:
+        span = Span(class_id, taken.first_whole, taken.first_whole + taken.whole)
+        pieces.append(Consumption("whole", span, taken.whole * KILOGRAMS_PER_TONNE))
+    if taken.open_tonne is not None:
+        span = Span(class_id, taken.open_tonne, taken.open_tonne + 1)
+        pieces.append(Consumption("rest_of_open", span, taken.from_open))
+    if taken.opened is not None:
+        span = Span(class_id, taken.opened, taken.opened + 1)
+        pieces.append(Consumption("part_of_opened", span, taken.from_opened))
+    return tuple(pieces)
+
+
+def _confirmed_kilograms(piece: Consumption, confirmations: Sequence[Confirmation]) -> int:
+    tonnes = confirmed_tonnes(piece.span, confirmations)
+    return tonnes * KILOGRAMS_PER_TONNE if piece.kind == "whole" else piece.kilograms * tonnes
+
+
+def _retirement(
+    row: Row[Any],
+    consumed: tuple[Consumption, ...],
+    confirmations: Sequence[Sequence[Confirmation]],
+) -> Retirement:
+    confirmed = sum(map(_confirmed_kilograms, consumed, confirmations))
+    status = CONFIRMED if confirmed == row.kilograms else PARTLY if confirmed else PENDING
+    named = {made.reference: None for group in confirmations for made in group}
+    texts = None
+    if row.published is not None:
+        texts = PublicTexts(row.beneficiary, row.purpose, row.period, row.instruction_hash)
+    return Retirement(
+        certificate_id=row.certificate_id,
+        class_id=row.class_id,
+        owner=row.owner,
+        holder=row.holder,
+        operator=row.operator,
+        kilograms=row.kilograms,
+        exited=row.exited,
+        open_tonne=row.open_tonne,
+        dust=row.dust,
+        details_hash=row.details_hash,
+        texts=texts,
+        consumed=consumed,
+        status=status,
+        confirmed_kilograms=confirmed,
+        references=tuple(named),
+        transaction_hash=row.transaction_hash,
+        timestamp=row.timestamp,
+        block_number=row.block_number,
+        log_index=row.log_index,
+    )
+
+
+def retirements_from(
+    connection: Connection, rows: Sequence[Row[Any]]
+) -> tuple[list[Retirement], list[list[list[Confirmation]]]]:
+    """Rows of certificates with their registry status; one query for all of them."""
+    consumed = [
+        consumption(row.class_id, row.exited, row.open_tonne, row.dust, row.kilograms)
+        for row in rows
+    ]
+    flat = [piece.span for pieces in consumed for piece in pieces]
+    found = iter(confirmations_within(connection, flat))
+    grouped = [[next(found) for _ in pieces] for pieces in consumed]
+    retired = [
+        _retirement(row, pieces, group)
+        for row, pieces, group in zip(rows, consumed, grouped, strict=True)
+    ]
+    return retired, grouped
+
+
+def list_retirements(
+    connection: Connection,
+    *,
+    class_id: int | None = None,
+    account: str | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[Retirement]:
+    """Retirements, the newest first. `account`: as holder, certificate owner or operator."""
+    table, query = tables.certificates, _retirements()
+    if class_id is not None:
+        query = query.where(table.c.class_id == class_id)
+    if account is not None:
+        query = query.where(
+            or_(table.c.holder == account, table.c.owner == account, table.c.operator == account)
+        )
+    rows, following = fetch_page(
+        connection,
+        query,
+        [table.c.block_number, table.c.log_index],
+        [int, int],
+        cursor,
+        limit,
+        descending=True,
+    )
+    return Page(tuple(retirements_from(connection, rows)[0]), following)
+
+
+def get_certificate(connection: Connection, certificate_id: int) -> Certificate:
+    """One certificate with its serials; raises NotFound. A fixed number of queries."""
+    table = tables.certificates
+    row = connection.execute(_retirements().where(table.c.certificate_id == certificate_id)).first()
+    if row is None:
+        raise NotFound(
+            f"no certificate has the id {certificate_id}", certificate_id=str(certificate_id)
+        )
+    retired, grouped = retirements_from(connection, [row])
+    retirement, confirmed = retired[0], grouped[0]
+    known = classes_by_id(connection, {row.class_id})[row.class_id]
+    made = exchanges_of(connection, [row.class_id])[row.class_id]
+    pieces = _pieces(connection, retirement, confirmed, made, known.positions)
+    confirmations = {c.confirmation_id: c for group in confirmed for c in group}
+    ordered = sorted(confirmations.values(), key=lambda c: (c.block_number, c.log_index))
+    return Certificate(retirement, known, pieces, tuple(ordered))
+
+
+def _pieces(
+    connection: Connection,
+    retirement: Retirement,
+    confirmed: Sequence[Sequence[Confirmation]],
+    exchanges: Sequence[DatedExchange],
+    positions: Positions,
+) -> tuple[CertificatePiece, ...]:
+    at = (retirement.block_number, retirement.log_index)
+    earlier = [exchange for exchange in exchanges if exchange.at < at]
+    spans = [piece.span for piece in retirement.consumed]
+    # Both moments in one query.
+    runs = serials_at(connection, spans + spans, [earlier] * len(spans) + [exchanges] * len(spans))
+    expected, standing = runs[: len(spans)], runs[len(spans) :]
+    return tuple(
+        CertificatePiece(
+            consumption=piece,
+            expected=tuple(before),
+            serials=tuple(mark(now, confirmations)),
+            confirmed_kilograms=_confirmed_kilograms(piece, confirmations),
+            still_open=bool(positions.dust)
+            and piece.kind != "whole"
+            and piece.span.first == positions.open_tonne,
+        )
+        for piece, before, now, confirmations in zip(
+            retirement.consumed, expected, standing, confirmed, strict=True
+        )
+    )
+
+
+def consumers_of(connection: Connection, class_id: int, position: int) -> list[Retirement]:
+    """The retirements that took kilograms of the tonne at a position, the oldest first.
+
+    Counters only grow: the one that passed the position is the last that began at or before it;
+    every other took its kilograms while that tonne was the open one.
+    """
+    table, query = tables.certificates, _retirements()
+    passed = connection.execute(
+        query.where(table.c.class_id == class_id, table.c.exited <= position)
+        .order_by(table.c.exited.desc(), table.c.certificate_id.desc())
+        .limit(1)
+    ).first()
+    opened = connection.execute(
+        query.where(
+            table.c.class_id == class_id,
+            table.c.open_tonne == position,
+            table.c.dust > 0,
+            table.c.kilograms % KILOGRAMS_PER_TONNE > 0,
+        ).order_by(table.c.certificate_id)
+    ).all()
+    rows = {row.certificate_id: row for row in [*([passed] if passed else []), *opened]}
+    retired, _ = retirements_from(connection, [rows[key] for key in sorted(rows)])
+    return [
+        made
+        for made in retired
+        if any(piece.span.first <= position < piece.span.end for piece in made.consumed)
+    ]

@@ -1,0 +1,417 @@
+"""What the registries' exports say: imports, contradictions, and blocks of serials with their use.
+
+A block may become tokens as far as it is active, all its labels are in the vocabulary, and it is
+not in trust already; `free` are the serials that are left.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, Select, and_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE
+from sqlalchemy.sql.elements import ColumnElement
+
+from backend.domain.serials import Interval, Series, subtract
+from backend.errors import NotFound
+from backend.store import tables
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+
+STATUSES = ("active", "issued", "retired", "cancelled", "retired_or_cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A part of a block that a receipt holds in trust."""
+
+    receipt_id: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryBlock:
+    """One row of an export as it stands after the newest import. Serials are inclusive.
+
+    `reasons` says why nothing of it can be tokenized; empty means `free` can.
+    """
+
+    id: int
+    series: str
+    first: int
+    last: int
+    kind: str
+    programme: str
+    project: str
+    project_name: str
+    vintage_start: date
+    vintage_end: date
+    status: str
+    cohort: tuple[str, ...] | None
+    vocabulary: str
+    labels: tuple[str, ...]
+    unmapped: tuple[str, ...]
+    facts: dict[str, Any]
+    source: dict[str, Any]
+    first_import: int
+    last_import: int
+    in_trust: tuple[Use, ...]
+    free: tuple[tuple[int, int], ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def tonnes(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def free_tonnes(self) -> int:
+        return sum(last - first + 1 for first, last in self.free)
+
+    @property
+    def tokenizable(self) -> bool:
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported file. `report` holds its figures and the rows it refused."""
+
+    id: int
+    imported_at: datetime
+    file_name: str
+    sha256: str
+    programme: str
+    layout: str
+    rows: int
+    accepted: int
+    rejected: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContradictionRow:
+    """Two exports that cannot both be true; reported, never merged."""
+
+    id: int
+    import_id: int
+    series: str
+    description: str
+    detail: dict[str, Any]
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Imported credits of one class-to-be: tonnes by what can be done with them."""
+
+    programme: str
+    project: str
+    project_name: str
+    vintage_start: date
+    vintage_end: date
+    cohort: tuple[str, ...] | None
+    blocks: int
+    active_tonnes: int
+    in_trust_tonnes: int
+    unmapped: bool
+
+
+def _in_trust() -> ColumnElement[int]:
+    """Tonnes of a registry block that receipts hold."""
+    rows, held = tables.registry_blocks, tables.custody_blocks
+    overlap = held.c.block.op("*")(rows.c.block)
+    return (
+        select(func.coalesce(func.sum(func.upper(overlap) - func.lower(overlap)), 0))
+        .where(
+            func.int4range(held.c.series_id, held.c.series_id, "[]")
+            == func.int4range(rows.c.series_id, rows.c.series_id, "[]"),
+            held.c.block.op("&&")(rows.c.block),
+        )
+        .correlate(rows)
+        .scalar_subquery()
+    )
+
+
+def _tonnes() -> ColumnElement[int]:
+    block = tables.registry_blocks.c.block
+    return func.upper(block) - func.lower(block)
+
+
+def _tokenizable() -> ColumnElement[bool]:
+    rows = tables.registry_blocks
+    return and_(
+        rows.c.status == "active",
+        func.cardinality(rows.c.unmapped) == 0,
+        rows.c.cohort.is_not(None),
+        _in_trust() < _tonnes(),
+    )
+
+
+def _blocks() -> Select[Any]:
+    rows, series = tables.registry_blocks, tables.series
+    return select(
+        rows,
+        series.c.name,
+        func.lower(rows.c.block).label("first"),
+        (func.upper(rows.c.block) - 1).label("last"),
+    ).select_from(rows.join(series, series.c.id == rows.c.series_id))
+
+
+def list_blocks(
+    connection: Connection,
+    *,
+    programme: str | None = None,
+    project: str | None = None,
+    status: str | None = None,
+    vintage: int | None = None,
+    tokenizable: bool | None = None,
+    in_trust: bool | None = None,
+    import_id: int | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[RegistryBlock]:
+    """Imported blocks by series and serial. `vintage` is a year that the vintage touches."""
+    rows, query = tables.registry_blocks, _blocks()
+    if programme is not None:
+        query = query.where(rows.c.programme == programme)
+    if project is not None:
+        query = query.where(rows.c.project == project)
+    if status is not None:
+        query = query.where(rows.c.status == status)
+    if vintage is not None:
+        query = query.where(
+            rows.c.vintage_start <= date(vintage, 12, 31),
+            rows.c.vintage_end >= date(vintage, 1, 1),
+        )
+    if tokenizable is not None:
+        query = query.where(
+            _tokenizable() if tokenizable else ~func.coalesce(_tokenizable(), False)
+        )
+    if in_trust is not None:
+        query = query.where(_in_trust() > 0 if in_trust else _in_trust() == 0)
+    if import_id is not None:
+        query = query.where(or_(rows.c.first_import == import_id, rows.c.last_import == import_id))
+    key = [rows.c.series_id, func.lower(rows.c.block), rows.c.id]
+    found, following = fetch_page(connection, query, key, [int, int, int], cursor, limit)
+    return Page(tuple(_with_use(connection, found)), following)
+
+
+def blocks_holding(
+    connection: Connection, intervals: Sequence[tuple[str, int, int]], limit: int = 200
+) -> list[RegistryBlock]:
+    """Imported blocks that share a serial with any of (series name, first, last), up to `limit`."""
+    if not intervals:
+        return []
+    rows, series = tables.registry_blocks, tables.series
+    wanted = (
+        func.unnest(
+            literal([name for name, _, _ in intervals], ARRAY(series.c.name.type)),
+            literal([first for _, first, _ in intervals], ARRAY(BigInteger)),
+            literal([last for _, _, last in intervals], ARRAY(BigInteger)),
+        )
+        .table_valued("name", "first", "last", name="wanted")
+        .render_derived()
+    )
+    hit = (
+        select(rows.c.id)
+        .select_from(
+            wanted.join(series, series.c.name == wanted.c.name).join(
+                rows,
+                and_(
+                    func.int4range(rows.c.series_id, rows.c.series_id, "[]")
+                    == func.int4range(series.c.id, series.c.id, "[]"),
+                    rows.c.block.op("&&")(
+                        func.int8range(wanted.c.first, wanted.c.last, "[]", type_=INT8RANGE)
+                    ),
+                ),
+            )
+        )
+        .distinct()
+    )
+    found = connection.execute(
+        _blocks()
+        .where(rows.c.id.in_(hit))
+        .order_by(rows.c.series_id, func.lower(rows.c.block), rows.c.id)
+        .limit(limit)
+    ).all()
+    return _with_use(connection, found)
+
+
+def _with_use(connection: Connection, found: Sequence[Row[Any]]) -> list[RegistryBlock]:
+    """The rows with what of them is in trust: one query for all of them."""
+    rows, held = tables.registry_blocks, tables.custody_blocks
+    uses: dict[int, list[Use]] = defaultdict(list)
+    if found:
+        overlap = held.c.block.op("*")(rows.c.block)
+        query = (
+            select(
+                rows.c.id,
+                held.c.receipt_id,
+                func.lower(overlap).label("first"),
+                (func.upper(overlap) - 1).label("last"),
+            )
+            .select_from(
+                rows.join(
+                    held,
+                    and_(
+                        func.int4range(held.c.series_id, held.c.series_id, "[]")
+                        == func.int4range(rows.c.series_id, rows.c.series_id, "[]"),
+                        held.c.block.op("&&")(rows.c.block),
+                    ),
+                )
+            )
+            .where(rows.c.id.in_([row.id for row in found]))
+            .order_by(rows.c.id, func.lower(overlap))
+        )
+        for use in connection.execute(query):
+            uses[use.id].append(Use(use.receipt_id, use.first, use.last))
+    return [_block(row, tuple(uses[row.id])) for row in found]
+
+
+def _block(row: Row[Any], uses: tuple[Use, ...]) -> RegistryBlock:
+    series = Series.parse(row.name)
+    whole = Interval(series, row.first, row.last)
+    left = subtract([whole], [Interval(series, use.first, use.last) for use in uses])
+    reasons = []
+    if row.status == "issued":
+        reasons.append("the export does not say whether issued credits are still active")
+    elif row.status != "active":
+        reasons.append(f"status is {row.status}")
+    if row.unmapped or row.cohort is None:
+        reasons.append(
+            f"labels not in the vocabulary, version {row.vocabulary}: {', '.join(row.unmapped)}"
+        )
+    if not left:
+        reasons.append("every serial is in trust already")
+    return RegistryBlock(
+        id=row.id,
+        series=row.name,
+        first=row.first,
+        last=row.last,
+        kind=row.kind,
+        programme=row.programme,
+        project=row.project,
+        project_name=row.project_name,
+        vintage_start=row.vintage_start,
+        vintage_end=row.vintage_end,
+        status=row.status,
+        cohort=None if row.cohort is None else tuple(row.cohort),
+        vocabulary=row.vocabulary,
+        labels=tuple(row.labels),
+        unmapped=tuple(row.unmapped),
+        facts=row.facts,
+        source=row.source,
+        first_import=row.first_import,
+        last_import=row.last_import,
+        in_trust=uses,
+        free=tuple((interval.first, interval.last) for interval in left),
+        reasons=tuple(reasons),
+    )
+
+
+def list_lots(
+    connection: Connection, *, programme: str | None = None, project: str | None = None
+) -> list[Lot]:
+    """Active imported credits grouped as classes would group them, the largest first."""
+    rows = tables.registry_blocks
+    query = select(
+        rows.c.programme,
+        rows.c.project,
+        func.max(rows.c.project_name).label("project_name"),
+        rows.c.vintage_start,
+        rows.c.vintage_end,
+        rows.c.cohort,
+        func.count().label("blocks"),
+        func.sum(_tonnes()).label("active"),
+        func.sum(_in_trust()).label("in_trust"),
+        func.bool_or(func.cardinality(rows.c.unmapped) > 0).label("unmapped"),
+    ).where(rows.c.status == "active")
+    if programme is not None:
+        query = query.where(rows.c.programme == programme)
+    if project is not None:
+        query = query.where(rows.c.project == project)
+    group = (
+        rows.c.programme,
+        rows.c.project,
+        rows.c.vintage_start,
+        rows.c.vintage_end,
+        rows.c.cohort,
+    )
+    found = connection.execute(query.group_by(*group).order_by(func.sum(_tonnes()).desc(), *group))
+    return [
+        Lot(
+            r.programme,
+            r.project,
+            r.project_name,
+            r.vintage_start,
+            r.vintage_end,
+            None if r.cohort is None else tuple(r.cohort),
+            r.blocks,
+            int(r.active),
+            int(r.in_trust),
+            r.unmapped,
+        )
+        for r in found
+    ]
+
+
+def list_imports(
+    connection: Connection, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+) -> Page[Import]:
+    """Imported files, the newest first."""
+    table = tables.imports
+    rows, following = fetch_page(
+        connection, select(table), [table.c.id], [int], cursor, limit, descending=True
+    )
+    return Page(tuple(_import(row) for row in rows), following)
+
+
+def get_import(connection: Connection, import_id: int) -> Import:
+    """One imported file; raises NotFound."""
+    row = connection.execute(select(tables.imports).where(tables.imports.c.id == import_id)).first()
+    if row is None:
+        raise NotFound(f"no import has the id {import_id}", import_id=str(import_id))
+    return _import(row)
+
+
+def _import(row: Row[Any]) -> Import:
+    return Import(
+        row.id,
+        row.imported_at,
+        row.file_name,
+        row.sha256,
+        row.programme,
+        row.layout,
+        row.rows,
+        row.accepted,
+        row.rejected,
+        row.report,
+    )
+
+
+def list_contradictions(
+    connection: Connection,
+    *,
+    import_id: int | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[ContradictionRow]:
+    """Contradictions between exports, the newest first."""
+    table, series = tables.contradictions, tables.series
+    query = select(table, series.c.name).select_from(
+        table.join(series, series.c.id == table.c.series_id)
+    )
+    if import_id is not None:
+        query = query.where(table.c.import_id == import_id)
+    rows, following = fetch_page(
+        connection, query, [table.c.id], [int], cursor, limit, descending=True
+    )
+    found = [
+        ContradictionRow(r.id, r.import_id, r.name, r.description, r.detail, r.found_at)
+        for r in rows
+    ]
+    return Page(tuple(found), following)
