@@ -100,8 +100,10 @@ def _why_not(text: str) -> str:
         corrected = again
     if corrected != text and (_SERIAL.fullmatch(corrected) or _WITHOUT_SCOPE.fullmatch(corrected)):
         return "has the letter O where the digit 0 belongs"
-    segments = text.count("-") + 1
-    return f"is not a VCU serial of 12 or 13 segments ({segments} found)"
+    return (
+        f"is not a VCU serial, batch-first-last[-VCS]-VCU-vvb-VER|APX|MER-CC-scope-project"
+        f"-DDMMYYYY-DDMMYYYY-0|1 ({text.count('-') + 1} segments found)"
+    )
 
 
 def parse_serial(text: str) -> VerraSerial:
