@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ CHAIN_ID = 31337
 
 class Anvil:
     """One Anvil on 127.0.0.1; with `state` its chain continues from the newest good generation."""
+
+    name: str = "anvil"
+    #: Sent when the supervisor dies.
+    death_signal: int = signal.SIGKILL
 
     def __init__(
         self,
@@ -82,12 +87,12 @@ class Anvil:
                 self.save()
         return self.loaded
 
-    def save(self) -> Generation | None:
-        """Save the state when the head moved since the last save; None when it did not."""
+    def save(self, *, force: bool = False) -> Generation | None:
+        """Save the state when the head moved since the last save (or `force`); else None."""
         if self.state is None:
             return None
         head = self.rpc("eth_getBlockByNumber", "latest", False)
-        if self.saved is not None and head["hash"] == self.saved.block_hash:
+        if self.saved is not None and head["hash"] == self.saved.block_hash and not force:
             return None
         dump = chain_state.unpack(self.rpc("anvil_dumpState", timeout=120.0))
         # Blocks may have come between the two calls: the dump itself says where it stands.

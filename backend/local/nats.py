@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from backend.local.processes import Child, free_port, spawn, wait_until
 
 class Nats:
     """One server with a token; the configuration holds it because command lines are public."""
+
+    name: str = "nats"
+    #: Sent when the supervisor dies.
+    death_signal: int = signal.SIGKILL
 
     def __init__(
         self, home: Path, *, log: Path, port: int | None = None, token: str | None = None

@@ -60,6 +60,10 @@ def can_reach(path: Path, user: User) -> bool:
 class Postgres:
     """One cluster in `<home>/postgres/data`, password in `<home>/postgres.password`."""
 
+    name: str = "postgres"
+    #: Sent when the supervisor dies: immediate shutdown, its own children end too.
+    death_signal: int = signal.SIGQUIT
+
     def __init__(
         self,
         home: Path,
@@ -141,8 +145,7 @@ class Postgres:
             log=self.log,
             environment=_ENVIRONMENT,
             user=self._user,
-            # Immediate shutdown: its own children end too, the next start recovers.
-            death_signal=signal.SIGQUIT,
+            death_signal=self.death_signal,
         )
         wait_until(self.healthy, self.child, seconds=seconds, log=self.log, what="Postgres")
         return self.child

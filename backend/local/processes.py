@@ -63,7 +63,7 @@ def identify(pid: int) -> Identity | None:
     words = shown.stdout.split()
     if shown.returncode != 0 or len(words) < 7 or words[0].startswith("Z"):
         return None
-    return Identity(pid, " ".join(words[1:6]), " ".join(words[6:]))
+    return Identity(pid, "_".join(words[1:6]), " ".join(words[6:]))
 
 
 def _identify_by_proc(pid: int) -> Identity | None:
