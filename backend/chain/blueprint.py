@@ -1,0 +1,239 @@
+"""What a deployment consists of: constructor arguments, wiring, roles and delays. No I/O.
+
+Powers after it: the admin changes rules and adds Causeway contracts after 7 days, signers and
+thresholds after 3; the guardian cancels anything the admin has scheduled except its own
+replacement (`setRoleGuardian`), so that neither can lock the other out; registrar and fact
+recorder act at once and can do nothing else; the deployer keeps nothing. No contract has to hold
+credits yet, so none is added to the participants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from backend.chain import abi
+from backend.chain.compiler import CompiledContract
+from backend.chain.manifest import Roles
+from backend.chain.rawtx import MAX_TRANSACTION_GAS, created_address
+from backend.errors import InvalidValue
+
+#: In the order of their nonces.
+CORE: Final = (
+    "AccessManager",
+    "Participants",
+    "LegalOrders",
+    "RetirementCertificates",
+    "CarbonCredits",
+    "Trust",
+)
+#: Test settlement assets: name, decimals.
+ASSETS: Final = {
+    "HKD": ("Test Hong Kong dollar", 6),
+    "CNH": ("Test offshore renminbi", 6),
+    "USD": ("Test US dollar", 6),
+}
+DAY: Final = 86_400
+SIGNER_DELAY: Final = 3 * DAY
+ADMIN_DELAY: Final = 7 * DAY
+LEGAL_ORDER_DELAY: Final = 2 * DAY
+
+ADMIN, REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN, GUARDIAN = range(6)
+ROLE_LABELS: Final = {
+    REGISTRAR: "REGISTRAR",
+    FACTS: "FACTS",
+    SIGNERS_ADMIN: "SIGNERS_ADMIN",
+    CONTRACTS_ADMIN: "CONTRACTS_ADMIN",
+    GUARDIAN: "GUARDIAN",
+}
+#: Contract, functions, role that may call them.
+FUNCTION_ROLES: Final[tuple[tuple[str, tuple[str, ...], int], ...]] = (
+    ("Participants", ("admit",), REGISTRAR),
+    ("Participants", ("addCausewayContract",), CONTRACTS_ADMIN),
+    ("CarbonCredits", ("recordFact",), FACTS),
+    ("Trust", ("setSigner", "setThresholds"), SIGNERS_ADMIN),
+    ("LegalOrders", ("setSigner", "setThresholds"), SIGNERS_ADMIN),
+    # The manager ignores this for permission (its own functions are the admin's) and uses it to
+    # find out who may cancel: the guardian of this role.
+    (
+        "AccessManager",
+        (
+            "grantRole",
+            "revokeRole",
+            "setRoleAdmin",
+            "setGrantDelay",
+            "setTargetAdminDelay",
+            "setTargetClosed",
+            "setTargetFunctionRole",
+            "updateAuthority",
+        ),
+        CONTRACTS_ADMIN,
+    ),
+)
+_GUARDED: Final = (REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN)
+#: Custodian, Freezer = 1; Attestor, Enforcer = 2 in the contracts' enums.
+_FIRST, _SECOND = 1, 2
+_CALL_GAS: Final = 400_000
+_MANAGER_GAS: Final = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Addresses and constructor arguments of one deployment, known before anything is sent."""
+
+    deployer: str
+    first_nonce: int
+    roles: Roles
+    settings: Mapping[str, int]
+    addresses: Mapping[str, str]
+
+    def arguments(self, name: str) -> bytes:
+        """ABI-encoded constructor arguments of a contract."""
+        at = self.addresses
+        values: dict[str, list[str | int]] = {
+            "AccessManager": [self.deployer],
+            "Participants": [at["AccessManager"], at["LegalOrders"]],
+            "LegalOrders": [
+                at["AccessManager"],
+                at["Participants"],
+                at["CarbonCredits"],
+                self.settings["legal_order_delay"],
+            ],
+            "RetirementCertificates": [at["CarbonCredits"]],
+            "CarbonCredits": [
+                at["AccessManager"],
+                at["Participants"],
+                at["RetirementCertificates"],
+                at["Trust"],
+                at["LegalOrders"],
+            ],
+            "Trust": [at["AccessManager"], at["CarbonCredits"]],
+        }
+        for asset, (title, decimals) in ASSETS.items():
+            values[asset] = [title, asset, decimals, self.roles.issuer]
+        constructor = next(e for e in abi.entries(name) if e.kind == "constructor")
+        return abi.encode_values(constructor.inputs, values[name], f"{name} constructor")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction of a deployment; `to` None creates the contract `contract`."""
+
+    what: str
+    contract: str
+    to: str | None
+    data: bytes
+    gas: int
+
+
+def draw(
+    deployer: str, first_nonce: int, roles: Roles, *, test_assets: bool, legal_order_delay: int
+) -> Blueprint:
+    """The blueprint of a deployment whose first transaction has this nonce."""
+    names = [*CORE, *(ASSETS if test_assets else ())]
+    addresses = {
+        name: created_address(deployer, first_nonce + index) for index, name in enumerate(names)
+    }
+    held = {roles.admin, roles.guardian, roles.registrar, roles.facts}
+    if deployer in held:
+        raise InvalidValue("roles", deployer, "is the deployer, who must keep no role")
+    settings = {"legal_order_delay": legal_order_delay}
+    return Blueprint(deployer, first_nonce, roles, settings, addresses)
+
+
+def creations(blueprint: Blueprint, compiled: Mapping[str, CompiledContract]) -> list[Step]:
+    """The transactions that create the contracts, in the order of their nonces."""
+    steps = []
+    for name in blueprint.addresses:
+        contract = compiled[abi.SHARED_ABI.get(name, name)]
+        data = contract.bytecode + blueprint.arguments(name)
+        steps.append(Step(f"create {name}", name, None, data, _creation_gas(contract, data)))
+    return steps
+
+
+def _creation_gas(contract: CompiledContract, data: bytes) -> int:
+    """An upper bound: intrinsic, call data, code deposit, and 1 M for the constructor."""
+    calldata = 16 * len(data) + 2 * (len(data) // 32 + 1)
+    gas = 53_000 + calldata + 200 * len(contract.deployed_bytecode) + 1_000_000
+    if gas >= MAX_TRANSACTION_GAS:
+        raise InvalidValue(contract.name, gas, f"is more gas than {MAX_TRANSACTION_GAS} allow")
+    return gas
+
+
+def set_up(blueprint: Blueprint) -> list[Step]:
+    """Signers first, while the deployer still may, then roles and delays, then renouncing."""
+    roles, thresholds = blueprint.roles, blueprint.roles.thresholds
+    steps = []
+
+    def call(contract: str, function: str, *args: object, gas: int = _CALL_GAS) -> None:
+        data = abi.encode_call(contract, function, args)
+        what = f"{contract}.{function}"
+        steps.append(Step(what, contract, blueprint.addresses[contract], data, gas))
+
+    for contract, first, second in (
+        ("Trust", roles.custodians, roles.attestors),
+        ("LegalOrders", roles.freezers, roles.enforcers),
+    ):
+        for signer in first:
+            call(contract, "setSigner", signer, _FIRST)
+        for signer in second:
+            call(contract, "setSigner", signer, _SECOND)
+    call("Trust", "setThresholds", thresholds.custodians, thresholds.attestors)
+    call("LegalOrders", "setThresholds", thresholds.freezers, thresholds.enforcers)
+    call("AccessManager", "multicall", _manager_calls(blueprint), gas=_MANAGER_GAS)
+    call("AccessManager", "renounceRole", ADMIN, blueprint.deployer)
+    return steps
+
+
+def _manager_calls(blueprint: Blueprint) -> list[bytes]:
+    calls = []
+
+    def call(function: str, *args: object) -> None:
+        calls.append(abi.encode_call("AccessManager", function, args))
+
+    for role, label in ROLE_LABELS.items():
+        call("labelRole", role, label)
+    for contract, functions, role in FUNCTION_ROLES:
+        selectors = [abi.selector(contract, function) for function in functions]
+        call("setTargetFunctionRole", blueprint.addresses[contract], selectors, role)
+    for role in _GUARDED:
+        call("setRoleGuardian", role, GUARDIAN)
+    for role, account, delay in role_holders(blueprint.roles):
+        call("grantRole", role, account, delay)
+    return calls
+
+
+def role_holders(roles: Roles) -> list[tuple[int, str, int]]:
+    """(role, account, execution delay in seconds) of everybody who holds a role at the end."""
+    return [
+        (REGISTRAR, roles.registrar, 0),
+        (FACTS, roles.facts, 0),
+        (GUARDIAN, roles.guardian, 0),
+        (SIGNERS_ADMIN, roles.admin, SIGNER_DELAY),
+        (CONTRACTS_ADMIN, roles.admin, ADMIN_DELAY),
+        (ADMIN, roles.admin, ADMIN_DELAY),
+    ]
+
+
+def guarded_roles() -> tuple[int, ...]:
+    """Roles whose scheduled operations the guardian may cancel."""
+    return _GUARDED
+
+
+#: (contract, getter, contract whose address it must give).
+WIRING: Final = (
+    ("Participants", "authority", "AccessManager"),
+    ("Participants", "LEGAL_ORDERS", "LegalOrders"),
+    ("LegalOrders", "authority", "AccessManager"),
+    ("LegalOrders", "PARTICIPANTS", "Participants"),
+    ("LegalOrders", "CREDITS", "CarbonCredits"),
+    ("RetirementCertificates", "CREDITS", "CarbonCredits"),
+    ("CarbonCredits", "authority", "AccessManager"),
+    ("CarbonCredits", "PARTICIPANTS", "Participants"),
+    ("CarbonCredits", "CERTIFICATES", "RetirementCertificates"),
+    ("CarbonCredits", "TRUST", "Trust"),
+    ("CarbonCredits", "LEGAL_ORDERS", "LegalOrders"),
+    ("Trust", "authority", "AccessManager"),
+    ("Trust", "CREDITS", "CarbonCredits"),
+)
