@@ -33,7 +33,7 @@ class ChainHead:
     timestamp: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """Some items in a fixed order, and the cursor of the rest, None at the end."""
 

@@ -126,10 +126,12 @@ def trace_serial(connection: Connection, series: Series, number: int) -> SerialT
     )
     confirmed = confirmations_within(connection, [Span(class_id, position, position + 1)])[0]
     if retired >= 1000:
-        state, holders = "retired and confirmed" if confirmed else "retired", Page[Holder]((), None)
+        state = "retired and confirmed" if confirmed else "retired"
+        holders: tuple[Holder, ...] = ()
     else:
         state = "open" if retired else "live"
-        holders = holders_of(connection, class_id, limit=MOST_HOLDERS)
+        held = holders_of(connection, class_id, limit=MOST_HOLDERS)
+        holders = tuple(holder for holder in held.items if holder.kilograms)
     return SerialTrace(
         series=name,
         number=number,
@@ -142,7 +144,7 @@ def trace_serial(connection: Connection, series: Series, number: int) -> SerialT
         retirements=retirements,
         retired_kilograms=retired,
         confirmation=confirmed[0] if confirmed else None,
-        holders=tuple(holder for holder in holders.items if holder.kilograms),
+        holders=holders,
     )
 
 
