@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
@@ -89,7 +89,7 @@ def open_index(
     )
     state = load_state(connection)
     assert state is not None
-    if state.chain_id != chain_id or dict(state.deployment) != dict(deployment):
+    if _place(state.deployment) != _place(deployment):
         raise DeploymentMismatch(
             f"this database follows chain {state.chain_id} and other contracts than the "
             f"deployment given (chain {chain_id}); use a database of its own",
@@ -97,6 +97,13 @@ def open_index(
             chain_id=chain_id,
         )
     return state
+
+
+def _place(deployment: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a deployment another one: chain, genesis and addresses, not its role table."""
+    contracts = deployment["contracts"].items()
+    addresses = sorted((name, contract["address"].lower()) for name, contract in contracts)
+    return deployment["chain_id"], deployment["genesis_hash"], addresses
 
 
 def append(
@@ -313,13 +320,14 @@ def rewind(connection: Connection, to_number: int, to_hash: str | None) -> Chain
     return state
 
 
-def clear(connection: Connection, before_first: int, keep_transactions: bool = True) -> ChainState:
-    """Forget everything that comes from the chain; recorded raw transactions may stay."""
+def clear(connection: Connection, before_first: int) -> ChainState:
+    """Forget everything that comes from the chain.
+
+    By DELETE, not TRUNCATE: readers go on with the old rows until the rebuilt ones are committed.
+    """
     lock(connection, LOCK_INDEX)
-    names = ["chain_blocks", "balances"] + [table.name for table in tables.CHAIN_TABLES]
-    if keep_transactions:
-        names.remove("chain_transactions")
-    connection.execute(text(f"TRUNCATE {', '.join(names)}"))
+    for table in (tables.chain_blocks, tables.balances, *tables.CHAIN_TABLES):
+        connection.execute(delete(table))
     connection.execute(
         update(tables.chain_state).values(
             indexed_number=before_first,
