@@ -54,7 +54,7 @@ def sign_with_parity(private_key: bytes, digest: bytes) -> tuple[int, int, int]:
 
 
 def recover(digest: bytes, signature: bytes) -> str:
-    """The address that signed; InvalidValue for what the contracts refuse too: length, v, high s."""
+    """The address that signed; InvalidValue for what contracts refuse too: length, v, high s."""
     shown = "0x" + signature.hex()
     if len(signature) != 65 or len(digest) != 32:
         raise InvalidValue("signature", shown, "is not 65 bytes over a 32-byte digest")

@@ -132,6 +132,8 @@ def _signer_checks(deployment: Deployment) -> list[_Check]:
         checks.append((contract, "role", (deployment.deployer,), 0))
     needed = {"custodians": thresholds.custodians, "attestors": thresholds.attestors}
     checks.append(("Trust", "thresholds", (), needed))
+    needed = {"freezers": thresholds.freezers, "enforcers": thresholds.enforcers}
+    checks.append(("LegalOrders", "thresholds", (), needed))
     return checks
 
 

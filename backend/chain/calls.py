@@ -1,0 +1,107 @@
+"""The data of every call that Causeway sends, from the domain's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from backend.chain.abi import encode_call
+from backend.domain.assignment import Exchange
+from backend.domain.custody import Receipt, RegistryRetirement
+from backend.domain.retirements import RetirementDetails
+from backend.errors import InvalidValue
+
+#: (signer's address, 65-byte signature)
+Signature = tuple[str, bytes]
+
+
+def ordered_signatures(signatures: Iterable[Signature]) -> list[bytes]:
+    """Signatures as the contracts want them: by ascending signer, none twice."""
+    ordered = sorted(signatures, key=lambda pair: int(pair[0], 16))
+    for (one, _), (other, _) in zip(ordered, ordered[1:], strict=False):
+        if one.lower() == other.lower():
+            raise InvalidValue("signatures", one, "signed twice")
+    return [signature for _, signature in ordered]
+
+
+def mint_with_receipt(
+    receipt: Receipt, hints: Sequence[int], signatures: Iterable[Signature]
+) -> bytes:
+    """Trust.mintWithReceipt; one hint per interval, see Contracts.hint_for."""
+    if len(hints) != len(receipt.intervals):
+        raise InvalidValue("hints", len(hints), f"are not {len(receipt.intervals)}")
+    args = (receipt.message(), list(hints), ordered_signatures(signatures))
+    return encode_call("Trust", "mintWithReceipt", args)
+
+
+def cancel_receipt(receipt_id: bytes) -> bytes:
+    """Trust.cancelReceipt, by one of the signers."""
+    return encode_call("Trust", "cancelReceipt", (receipt_id,))
+
+
+def record_registry_retirement(
+    retirement: RegistryRetirement,
+    exchanges: Sequence[Exchange],
+    position_hint: int,
+    signatures: Iterable[Signature],
+) -> bytes:
+    """Trust.recordRegistryRetirement; hint from Contracts.confirmation_hint."""
+    swaps = [(one.position, one.counterpart, one.tonnes) for one in exchanges]
+    args = (retirement.message(), swaps, position_hint, ordered_signatures(signatures))
+    return encode_call("Trust", "recordRegistryRetirement", args)
+
+
+def admit(account: str, tier: int, jurisdiction: str, expiry: int) -> bytes:
+    """Participants.admit; jurisdiction ISO 3166-1 alpha-2, expiry in Unix seconds, inclusive."""
+    code = jurisdiction.encode("ascii", "replace")
+    if len(code) != 2 or not code.isalpha() or not code.isupper():
+        raise InvalidValue("jurisdiction", jurisdiction, "is not an ISO 3166-1 alpha-2 code")
+    return encode_call("Participants", "admit", (account, tier, code, expiry))
+
+
+def transfer(sender: str, recipient: str, class_id: int, kilograms: int) -> bytes:
+    """CarbonCredits.safeTransferFrom."""
+    args = (sender, recipient, class_id, kilograms, b"")
+    return encode_call("CarbonCredits", "safeTransferFrom", args)
+
+
+def approve_operator(operator: str, approved: bool) -> bytes:
+    """CarbonCredits.setApprovalForAll."""
+    return encode_call("CarbonCredits", "setApprovalForAll", (operator, approved))
+
+
+def retire(
+    holder: str,
+    class_id: int,
+    kilograms: int,
+    certificate_owner: str,
+    details: RetirementDetails,
+) -> bytes:
+    """CarbonCredits.retirePublicly when the details are public, else retire with their hash."""
+    head = (holder, class_id, kilograms, certificate_owner)
+    if not details.is_public:
+        return encode_call("CarbonCredits", "retire", (*head, details.hash))
+    texts = (details.beneficiary, details.purpose, details.period, details.instruction_hash)
+    return encode_call("CarbonCredits", "retirePublicly", (*head, *texts))
+
+
+def close_open_tonne(class_id: int, open_tonne: int) -> bytes:
+    """CarbonCredits.closeOpenTonne."""
+    return encode_call("CarbonCredits", "closeOpenTonne", (class_id, open_tonne))
+
+
+def record_fact(class_id: int, key: str, value: str, as_of: int, vocabulary: str) -> bytes:
+    """CarbonCredits.recordFact; `as_of` is YYYYMMDD."""
+    return encode_call("CarbonCredits", "recordFact", (class_id, key, value, as_of, vocabulary))
+
+
+def set_frozen(
+    account: str, frozen: bool, order_hash: bytes, nonce: int, signatures: Iterable[Signature]
+) -> bytes:
+    """LegalOrders.setFrozen; the digest to sign comes from LegalOrders.hashFreeze."""
+    args = (account, frozen, order_hash, nonce, ordered_signatures(signatures))
+    return encode_call("LegalOrders", "setFrozen", args)
+
+
+def issue_asset(asset: str, recipient: str, amount: int) -> bytes:
+    """mint of a test settlement asset (HKD, CNH, USD), in its base units."""
+    return encode_call(asset, "mint", (recipient, amount))
