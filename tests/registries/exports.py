@@ -1,0 +1,49 @@
+"""Writing small exports for tests: rows of the samples, changed cell by cell."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from pathlib import Path
+
+SAMPLES = Path(__file__).resolve().parents[2] / "backend" / "samples"
+VERRA = "sample-verra-vcu-export.csv"
+ISSUANCES = "sample-gold-standard-issuances.csv"
+RETIREMENTS = "sample-gold-standard-retirements.csv"
+#: Layout → its sample.
+BY_LAYOUT = {
+    "verra-vcu-export": VERRA,
+    "gold-standard-issuances": ISSUANCES,
+    "gold-standard-retirements": RETIREMENTS,
+}
+
+
+def table(sample: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a sample."""
+    with (SAMPLES / sample).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        return list(reader.fieldnames or ()), rows
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[str]], ending: str = "\n") -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator=ending)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write(directory: Path, content: str | bytes) -> Path:
+    """The content as a file, byte for byte."""
+    path = directory / "export.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def changed(directory: Path, sample: str, row: int, cells: dict[str, str]) -> Path:
+    """A sample with some cells of one row (from 1) changed."""
+    header, rows = table(sample)
+    rows[row - 1] = rows[row - 1] | cells
+    return write(directory, as_csv(header, [list(found.values()) for found in rows]))

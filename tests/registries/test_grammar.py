@@ -1,0 +1,273 @@
+"""Serial grammars: what is written is read back; hostile files never raise."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backend.domain.credits import BlockRecord
+from backend.domain.serials import Interval, Series, party_code
+from backend.domain.units import MAX_SERIAL
+from backend.errors import CausewayError, InvalidValue, UnknownLayout, UnmappedLabel
+from backend.registries import gold_standard, labels, verra
+from backend.registries.cells import either_date, iso_date, whole_number
+from backend.registries.labels import CODES, VERSION, cohort_of
+from backend.registries.summary import load, overlaps_among
+from tests.registries.exports import BY_LAYOUT, SAMPLES, VERRA
+
+pytestmark = pytest.mark.unit
+
+numbers = st.integers(1, MAX_SERIAL)
+capitals = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2)
+days = st.dates(date(1990, 1, 1), date(2100, 12, 31))
+
+
+@st.composite
+def intervals(draw: st.DrawFn, series: Series) -> Interval:
+    first, last = sorted((draw(numbers), draw(numbers)))
+    return Interval(series, first, last)
+
+
+@st.composite
+def vcu_serials(draw: st.DrawFn) -> verra.VerraSerial:
+    generation = draw(st.sampled_from((1, 2)))
+    batch = draw(st.integers(1, 8158) if generation == 1 else st.integers(8164, 10**6))
+    return verra.VerraSerial(
+        batch,
+        draw(intervals(Series("VCS", (generation,)))),
+        draw(st.sampled_from(("016", "997", "1507"))),
+        draw(st.sampled_from(("VER", "APX", "MER"))),
+        draw(capitals),
+        draw(st.integers(1, 15)),
+        draw(st.integers(1, 99_999)),
+        draw(days),
+        draw(days),
+        draw(st.booleans()),
+    )
+
+
+@st.composite
+def gs_serials(draw: st.DrawFn) -> gold_standard.GoldStandardSerial:
+    codes = (
+        draw(st.integers(1, 2**32 - 1)),
+        draw(st.integers(1990, 2100)),
+        draw(st.integers(1, 2**32 - 1)),
+    )
+    return gold_standard.GoldStandardSerial(
+        "GS1", 1, draw(capitals), draw(st.integers(1, 22)), draw(intervals(Series("GS", codes)))
+    )
+
+
+@st.composite
+def un_serials(draw: st.DrawFn) -> gold_standard.UnSerial:
+    series = Series("CDM", (party_code(draw(capitals)),))
+    return gold_standard.UnSerial(
+        draw(intervals(series)), 5, draw(st.integers(1, 2)), draw(st.integers(1, 2)), 0,
+        str(draw(st.integers(1, 99_999))),
+    )  # fmt: skip
+
+
+@given(vcu_serials())
+def test_a_vcu_serial_is_read_back_as_it_was_written(serial: verra.VerraSerial) -> None:
+    assert verra.parse_serial(str(serial)) == serial
+
+
+@given(gs_serials())
+def test_a_gold_standard_serial_is_read_back_as_it_was_written(
+    serial: gold_standard.GoldStandardSerial,
+) -> None:
+    assert gold_standard.parse_serial(str(serial)) == serial
+    assert (serial.project, serial.vintage, serial.batch) == serial.interval.series.codes
+
+
+@given(un_serials())
+def test_a_pair_of_un_serials_is_read_back_as_it_was_written(
+    serial: gold_standard.UnSerial,
+) -> None:
+    assert gold_standard.parse_un_serial(str(serial)) == serial
+
+
+def _read_or_refused(parse: Callable[..., Any], *texts: str) -> Any:
+    """What the text means, or the error that refuses it; any other error passes through."""
+    try:
+        return parse(*texts)
+    except CausewayError as error:
+        return error
+
+
+@given(vcu_serials(), st.data())
+def test_a_vcu_serial_with_one_character_changed_never_means_the_same(
+    serial: verra.VerraSerial, data: st.DataObject
+) -> None:
+    text = str(serial)
+    place = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.sampled_from("0123456789-OAZ \n٣"))
+    changed = text[:place] + other + text[place + 1 :]
+    read = _read_or_refused(verra.parse_serial, changed)
+
+    if isinstance(read, InvalidValue):
+        assert read.field == "Serial Number"
+    else:
+        assert (read == serial) == (changed == text)
+
+
+@given(st.text())
+@example("9" * 10_000)
+@example("2020-02-30")
+@example("31/02/2020")
+def test_any_text_in_a_cell_is_a_value_or_an_invalid_value(text: str) -> None:
+    for parse in (
+        whole_number,
+        iso_date,
+        either_date,
+        lambda _, cell: verra.parse_serial(cell),
+        lambda _, cell: gold_standard.parse_serial(cell),
+        lambda _, cell: gold_standard.parse_un_serial(cell),
+    ):
+        read = _read_or_refused(parse, "cell", text)
+        assert not isinstance(read, CausewayError) or isinstance(read, InvalidValue)
+
+
+_SOURCES = {layout: (SAMPLES / sample).read_bytes() for layout, sample in BY_LAYOUT.items()}
+_NOISE = st.sampled_from(
+    [
+        b'"',
+        b",",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"\xe2\x80",
+        b'""',
+        b"-",
+        b"0",
+        b";",
+        b"\xef\xbb\xbf",
+    ]
+)
+
+
+@given(
+    st.sampled_from(sorted(_SOURCES)),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), _NOISE | st.binary(max_size=4)),
+             max_size=12),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_export_never_raises_and_every_row_is_accepted_or_rejected(
+    layout: str, damage: list[tuple[float, int, bytes]]
+) -> None:
+    content = _SOURCES[layout]
+    for where, length, noise in damage:
+        place = int(where * len(content))
+        content = content[:place] + noise + content[place + length :]
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(content)
+        file.flush()
+        loaded = _read_or_refused(load, file.name)
+    if isinstance(loaded, CausewayError):
+        assert isinstance(loaded, UnknownLayout)
+        return
+    summary = loaded.summary
+    assert summary.rows == summary.accepted + len(summary.rejected)
+    assert summary.accepted == len(loaded.records)
+    numbered = [r.row for r in loaded.records] + [r.row for r in summary.rejected]
+    assert sorted(numbered) == list(range(1, summary.rows + 1))
+    places = sorted([(r.row, r.line) for r in loaded.records]
+                    + [(r.row, r.line) for r in summary.rejected])  # fmt: skip
+    lines = [line for _, line in places]
+    assert lines == sorted(set(lines))
+    for record in loaded.records:
+        assert record.tonnes > 0
+    for rejection in summary.rejected:
+        assert rejection.field
+        assert rejection.rule
+        rejection.value.encode("utf-8")
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 12), st.integers(1, 2)), max_size=25))
+def test_the_sweep_finds_exactly_the_pairs_that_comparing_all_finds(
+    spans: list[tuple[int, int, int]],
+) -> None:
+    records = _records(spans)
+    naive = {
+        (a.row, b.row)
+        for a in records
+        for b in records
+        if a.row < b.row and a.interval.overlaps(b.interval)
+    }
+
+    found = overlaps_among(records)
+
+    assert {(min(o.a.row, o.b.row), max(o.a.row, o.b.row)) for o in found} == naive
+    assert len(found) == len(naive)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 12), st.integers(1, 2)), max_size=25),
+    st.integers(0, 5),
+)
+def test_beyond_its_bound_the_sweep_still_names_every_overlapping_row(
+    spans: list[tuple[int, int, int]], limit: int
+) -> None:
+    records = _records(spans)
+    found = overlaps_among(records, limit)
+
+    for pair in found:
+        assert pair.a.interval.overlaps(pair.b.interval)
+    overlapping = {
+        r.row for r in records for o in records if o is not r and o.interval.overlaps(r.interval)
+    }
+    later = {pair.b.row for pair in found}
+    assert {pair.a.row for pair in found} | later <= overlapping
+    full = {pair.b.row for pair in overlaps_among(records)}
+    assert later == full
+
+
+def _records(spans: list[tuple[int, int, int]]) -> list[BlockRecord]:
+    model = load(SAMPLES / VERRA).records[0]
+    return [
+        replace(model, interval=Interval(Series("VCS", (series,)), first, first + more), row=row)
+        for row, (first, more, series) in enumerate(spans, 1)
+    ]
+
+
+def test_a_label_that_is_not_in_the_table_is_reported_with_all_others() -> None:
+    with pytest.raises(UnmappedLabel) as caught:
+        cohort_of("VCS", ["ICVCM CCP", "New one", "Another"])
+    assert caught.value.values == {
+        "programme": "VCS", "labels": ["Another", "New one"], "version": VERSION,
+    }  # fmt: skip
+    with pytest.raises(UnmappedLabel):
+        cohort_of("XYZ", ["ICVCM CCP"])
+
+
+def test_a_cohort_is_the_set_of_all_codes_in_order_and_none_is_left_out() -> None:
+    assert cohort_of("VCS", []) == ()
+    assert cohort_of("GS", ["Not Applicable"]) == ()
+    assert cohort_of("GS", ["ICVCM CCP", "Emission Reduction", "Not Applicable"]) == (
+        "ccp",
+        "reduction",
+    )
+    # Two spellings of one label are one code.
+    assert cohort_of(
+        "VCS",
+        ["CORSIA - Pilot Phase, 2021-2023 Eligible", "CORSIA – Pilot Phase, 2021-2023 Eligible"],
+    ) == ("corsia-pilot-phase-eligible",)
+
+
+def test_the_table_of_labels_maps_only_to_codes_it_explains() -> None:
+    text = (Path(labels.__file__).parent / "labels.json").read_text(encoding="utf-8")
+    loaded = json.loads(text)
+    used = {code for table in loaded["programmes"].values() for code in table.values() if code}
+
+    assert used == set(CODES)
+    assert all(code == code.lower() and " " not in code for code in CODES)
