@@ -17,19 +17,14 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
     uint256 private constant MAX_TEXT_BYTES = 256;
     string private constant CLOSING_PURPOSE = "Closing of an opened tonne";
 
-    /// @dev One slot: what an account has and what was retired out of it, in kilograms.
-    /// Both are below 2^58: a class has at most 2^48 tonnes.
-    struct Holding {
-        uint128 balance;
-        uint128 retired;
-    }
-
     IParticipants public immutable PARTICIPANTS;
     IRetirementCertificates public immutable CERTIFICATES;
     address public immutable TRUST;
     address public immutable LEGAL_ORDERS;
 
-    mapping(uint256 id => mapping(address account => Holding)) private _holdings;
+    /// @dev Kilograms an account has (low half) and kilograms retired out of it (high half).
+    /// Both are below 2^58: a class has at most 2^48 tonnes.
+    mapping(uint256 id => mapping(address account => uint256)) private _holdings;
     /// @dev Packed `Positions`, see PositionsLib.
     mapping(uint256 id => uint256) private _positions;
     /// @dev High halves of P and C; their low halves are the id.
@@ -194,7 +189,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
 
     /// @inheritdoc ICarbonCredits
     function retiredBalanceOf(address account, uint256 id) external view returns (uint256) {
-        return _holdings[id][account].retired;
+        return _holdings[id][account] >> 128;
     }
 
     /// @inheritdoc ICarbonCredits
@@ -208,7 +203,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
 
     /// @notice Kilograms of a class that an account holds.
     function balanceOf(address account, uint256 id) public view override returns (uint256) {
-        return _holdings[id][account].balance;
+        return uint128(_holdings[id][account]);
     }
 
     /// @dev The one place of the transfer rules; mint, transfer and retirement all pass here.
@@ -236,20 +231,23 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
 
     /// @dev Only retirement burns, so what goes to nobody is counted as retired by `from`.
     function _move(address from, address to, uint256 id, uint256 value) private {
-        mapping(address => Holding) storage holdings = _holdings[id];
+        mapping(address => uint256) storage holdings = _holdings[id];
         if (from != address(0)) {
-            Holding memory source = holdings[from];
-            if (source.balance < value) {
-                revert ERC1155InsufficientBalance(from, source.balance, value, id);
+            uint256 held = holdings[from];
+            uint256 balance = uint128(held);
+            if (balance < value) revert ERC1155InsufficientBalance(from, balance, value, id);
+            // value ≤ balance: neither half can borrow from or carry into the other.
+            unchecked {
+                held -= value;
+                if (to == address(0)) held += value << 128;
             }
-            // value ≤ balance fits 128 bits.
-            source.balance -= uint128(value);
-            if (to == address(0)) source.retired += uint128(value);
-            holdings[from] = source;
+            holdings[from] = held;
         }
         if (to != address(0)) {
-            // The value was minted (≤ 2^48 tonnes) or is a balance.
-            holdings[to].balance += uint128(value);
+            // The value was minted (≤ 2^48 tonnes) or is a balance: it never carries.
+            unchecked {
+                holdings[to] += value;
+            }
         }
     }
 

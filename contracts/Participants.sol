@@ -85,7 +85,7 @@ contract Participants is IParticipants, AccessManaged {
             if (frozenSince != 0) revert ParticipantIsFrozen(from, frozenSince);
         }
         if (to != address(0)) {
-            Participant memory held = _participants[to];
+            Participant storage held = _participants[to];
             if (held.tier == 0) revert ParticipantNotAdmitted(to);
             if (block.timestamp > held.expiry) revert ParticipantExpired(to, held.expiry);
             if (held.frozenSince != 0) revert ParticipantIsFrozen(to, held.frozenSince);

@@ -15,13 +15,15 @@ import {
     Series
 } from "./interfaces/ITrust.sol";
 import {Assignment} from "./libraries/Assignment.sol";
+import {Blocks} from "./libraries/Blocks.sol";
 import {SerialIntervals} from "./libraries/SerialIntervals.sol";
 import {SeriesLib} from "./libraries/SeriesLib.sol";
 import {TrustHashes} from "./libraries/TrustHashes.sol";
 
 /// @title See ITrust: every rule and every power is written there.
 contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransient {
-    using Assignment for Assignment.Class;
+    using Assignment for Assignment.Store;
+    using Blocks for Blocks.Store;
     using SerialIntervals for SerialIntervals.Register;
     using SerialIntervals for SerialIntervals.Place;
 
@@ -31,12 +33,12 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
 
     ICarbonCredits public immutable CREDITS;
 
-    mapping(bytes32 receiptId => ReceiptStatus) private _receipts;
-    /// @dev Per series; a node's payload is the class number, the head's the series number.
+    /// @dev Per series; payload: series number 32 in every node, class number 32 above it.
     SerialIntervals.Register private _serials;
     /// @dev Per class; numbers are positions + 1.
     SerialIntervals.Register private _confirmed;
-    mapping(uint256 classId => Assignment.Class) private _classes;
+    /// @dev Receipts, blocks of each class and what exchanges made of them.
+    Assignment.Store private _assignment;
     /// @dev Series ids by series number − 1.
     bytes32[] private _seriesIds;
 
@@ -89,15 +91,8 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         address[] memory signers = _requireApprovals(receiptId, signatures);
         uint256 tonnes = _tonnes(receipt.intervals);
 
-        _receipts[receiptId] = ReceiptStatus.Minted;
+        uint256 classId = _mintAndRegister(receipt, receiptId, tonnes, hints);
 
-        (uint256 classId, uint48 position, uint32 classNumber) =
-            CREDITS.mint(receipt.recipient, receipt.creditClass, tonnes);
-        for (uint256 i = 0; i < count; ++i) {
-            Interval calldata interval = receipt.intervals[i];
-            SeriesLib.requireOfClass(receipt.creditClass.programme, interval.series.programme);
-            position = _register(interval, hints[i], classId, classNumber, receiptId, position);
-        }
         emit ReceiptMinted(
             receiptId,
             classId,
@@ -115,7 +110,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         if (role(msg.sender) == Role.None) revert TrustNotASigner(msg.sender);
         _requireUnused(receiptId);
 
-        _receipts[receiptId] = ReceiptStatus.Cancelled;
+        _assignment.blocks.setStatus(receiptId, uint8(ReceiptStatus.Cancelled));
 
         emit ReceiptCancelled(receiptId, msg.sender);
     }
@@ -157,12 +152,12 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
 
     /// @inheritdoc ITrust
     function receiptStatus(bytes32 receiptId) external view returns (ReceiptStatus) {
-        return _receipts[receiptId];
+        return ReceiptStatus(_assignment.blocks.status(receiptId));
     }
 
     /// @inheritdoc ITrust
     function hashSeries(Series calldata series) external pure returns (bytes32) {
-        return SeriesLib.id(series.programme, series.codes);
+        return SeriesLib.id(series);
     }
 
     /// @inheritdoc ITrust
@@ -171,14 +166,14 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         view
         returns (uint64 last, uint64 next, uint256 classId)
     {
-        SerialIntervals.Node memory node = _serials.nodes[seriesId][first];
-        if (first != 0 && node.last != 0) classId = CREDITS.classAt(uint32(node.payload));
+        SerialIntervals.Node memory node = _serials.at(seriesId, first);
+        if (first != 0 && node.last != 0) classId = CREDITS.classAt(uint32(node.payload >> 32));
         return (node.last, node.next, classId);
     }
 
     /// @inheritdoc ITrust
     function blockCount(uint256 classId) external view returns (uint256) {
-        return _classes[classId].blocks.length;
+        return _assignment.blocks.count(classId);
     }
 
     /// @inheritdoc ITrust
@@ -187,11 +182,10 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         view
         returns (bytes32 seriesId, uint64 first, uint64 last, uint48 firstPosition)
     {
-        Assignment.Block[] storage blocks = _classes[classId].blocks;
-        Assignment.Block memory held = blocks[index];
-        firstPosition = index == 0 ? 0 : blocks[index - 1].end;
-        last = held.first + (held.end - firstPosition) - 1;
-        return (_seriesId(held.seriesNumber), held.first, last, firstPosition);
+        Blocks.Block memory held = _assignment.blocks.at(classId, index);
+        firstPosition = index == 0 ? 0 : _assignment.blocks.at(classId, index - 1).end;
+        last = held.first + (held.end - firstPosition - 1);
+        return (_seriesId(held.series), held.first, last, firstPosition);
     }
 
     /// @inheritdoc ITrust
@@ -200,10 +194,9 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         view
         returns (bytes32 seriesId, uint64 serial, uint48 run)
     {
-        (, uint48 start, Assignment.Piece memory piece) =
-            _classes[classId].locate(classId, position);
+        (uint48 start, Assignment.Piece memory piece) = _assignment.locate(classId, position);
         uint48 before = position - start;
-        return (_seriesId(piece.seriesNumber), piece.serial + before, piece.tonnes - before);
+        return (_seriesId(piece.series), piece.serial + before, piece.tonnes - before);
     }
 
     /// @inheritdoc ITrust
@@ -236,26 +229,59 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         return _hashTypedDataV4(TrustHashes.hash(retirement));
     }
 
-    /// @dev Registers one interval of a receipt and appends it to the class as a block.
+    function _mintAndRegister(
+        Receipt calldata receipt,
+        bytes32 receiptId,
+        uint256 tonnes,
+        uint64[] calldata hints
+    ) private returns (uint256) {
+        (uint256 classId, uint48 position, uint32 classNumber) =
+            CREDITS.mint(receipt.recipient, receipt.creditClass, tonnes);
+        Interval[] calldata intervals = receipt.intervals;
+        string calldata programme = receipt.creditClass.programme;
+        bytes32 programmeHash = keccak256(bytes(programme));
+        uint256 head = _assignment.blocks.heads[classId];
+        for (uint256 i = 0; i < hints.length; ++i) {
+            Interval calldata interval = intervals[i];
+            bytes32 seriesId = SeriesLib.idInClass(interval.series, programme, programmeHash);
+            uint32 seriesNumber = _register(seriesId, interval, hints[i], classNumber);
+            // CarbonCredits has checked that minted + tonnes fits 48 bits.
+            uint48 end = position + uint48(interval.last - interval.first + 1);
+            head = _assignment.blocks.append(
+                classId,
+                head,
+                receiptId,
+                i,
+                uint8(ReceiptStatus.Minted),
+                Blocks.pack(seriesNumber, interval.first, end)
+            );
+            emit BlockRegistered(
+                classId, seriesId, receiptId, interval.first, interval.last, position
+            );
+            position = end;
+        }
+        _assignment.blocks.heads[classId] = head;
+        return classId;
+    }
+
+    /// @dev Puts one interval of a receipt into the register; refuses any overlap (L2).
     function _register(
+        bytes32 seriesId,
         Interval calldata interval,
         uint64 hint,
-        uint256 classId,
-        uint32 classNumber,
-        bytes32 receiptId,
-        uint48 position
-    ) private returns (uint48 end) {
-        bytes32 seriesId = SeriesLib.id(interval.series.programme, interval.series.codes);
+        uint32 classNumber
+    ) private returns (uint32 seriesNumber) {
         (uint64 first, uint64 last) = (interval.first, interval.last);
-        // CarbonCredits has checked that minted + tonnes fits 48 bits.
-        end = position + uint48(last - first + 1);
+        SerialIntervals.Place memory place = _serials.requireFree(seriesId, first, last, hint);
 
-        uint32 seriesNumber = _seriesNumber(seriesId);
-        if (seriesNumber == 0) seriesNumber = _createSeries(seriesId, interval.series);
-        _serials.insert(seriesId, first, last, hint, classNumber);
-        _classes[classId].blocks.push(Assignment.Block(seriesNumber, first, end, false));
-
-        emit BlockRegistered(classId, seriesId, receiptId, first, last, position);
+        seriesNumber = uint32(place.word >> 128);
+        if (seriesNumber == 0) {
+            // Only the head of an empty list has no number; `link` writes it with its first node.
+            seriesNumber = _createSeries(seriesId, interval.series);
+            place.word |= uint256(seriesNumber) << 128;
+        }
+        uint128 payload = uint128(classNumber) << 32 | seriesNumber;
+        _serials.link(seriesId, place, first, last, payload);
     }
 
     function _createSeries(bytes32 seriesId, Series calldata series)
@@ -264,7 +290,6 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     {
         _seriesIds.push(seriesId);
         number = uint32(_seriesIds.length);
-        _serials.nodes[seriesId][0].payload = number;
 
         emit SeriesCreated(seriesId, number, series.programme, series.codes);
     }
@@ -290,15 +315,17 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
                 _requireUnconfirmed(classId, other, other + tonnes - 1, swap.hint);
             }
 
-            _classes[classId].exchange(classId, swap);
+            _assignment.exchange(classId, swap);
             settled = position + tonnes;
         }
     }
 
     function _requireUnused(bytes32 receiptId) private view {
-        ReceiptStatus status = _receipts[receiptId];
+        if (_assignment.blocks.isFree(receiptId)) return;
+        ReceiptStatus status = ReceiptStatus(_assignment.blocks.status(receiptId));
         if (status == ReceiptStatus.Minted) revert TrustReceiptUsed(receiptId);
         if (status == ReceiptStatus.Cancelled) revert TrustReceiptCancelled(receiptId);
+        revert TrustReceiptKeyTaken(receiptId, uint64(uint256(receiptId)));
     }
 
     /// @dev Reads roles and thresholds now, not when the signatures were made (L5).
@@ -311,12 +338,15 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         uint256 custodians;
         uint256 attestors;
         for (uint256 i = 0; i < signers.length; ++i) {
-            Role held = role(signers[i]);
-            if (held == Role.None) revert TrustSignerUnknown(signers[i]);
-            if (held == Role.Custodian) ++custodians;
-            else ++attestors;
+            uint8 held = _roles[signers[i]];
+            if (held == uint8(Role.None)) revert TrustSignerUnknown(signers[i]);
+            // At most one per signature: neither can pass 256 bits.
+            unchecked {
+                if (held == uint8(Role.Custodian)) ++custodians;
+                else ++attestors;
+            }
         }
-        Thresholds memory needed = _thresholds;
+        Thresholds storage needed = _thresholds;
         if (custodians < needed.first || attestors < needed.second) {
             revert TrustApprovalsMissing(custodians, needed.first, attestors, needed.second);
         }
@@ -363,7 +393,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         place = _confirmed.find(key, low, hint);
         uint64 other = place.taken(low, high);
         if (other != 0) {
-            uint64 otherLast = _confirmed.nodes[key][other].last;
+            uint64 otherLast = _confirmed.at(key, other).last;
             revert PositionsConfirmed(classId, uint48(other - 1), uint48(otherLast - 1));
         }
     }
@@ -371,23 +401,24 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     /// @dev The positions from `first` on must stand on exactly `actual`, in this order (L4).
     function _requireSerials(RegistryRetirement calldata retirement, uint48 first) private view {
         uint256 classId = retirement.classId;
-        Assignment.Class storage class = _classes[classId];
+        Interval[] calldata actual = retirement.actual;
         uint48 position = first;
-        for (uint256 i = 0; i < retirement.actual.length; ++i) {
-            Interval calldata interval = retirement.actual[i];
-            bytes32 seriesId = SeriesLib.id(interval.series.programme, interval.series.codes);
+        for (uint256 i = 0; i < actual.length; ++i) {
+            Interval calldata interval = actual[i];
+            bytes32 seriesId = SeriesLib.id(interval.series);
             uint32 seriesNumber = _seriesNumber(seriesId);
             // 256 bits, because it ends one above `last`.
             uint256 serial = interval.first;
             uint48 left = uint48(interval.last - serial + 1);
             while (left != 0) {
-                (, uint48 start, Assignment.Piece memory piece) = class.locate(classId, position);
+                (uint48 start, Assignment.Piece memory piece) =
+                    _assignment.locate(classId, position);
                 uint48 before = position - start;
-                if (piece.seriesNumber != seriesNumber || piece.serial + before != serial) {
+                if (piece.series != seriesNumber || piece.serial + before != serial) {
                     revert RegistryRetirementSerialsDiffer(
                         classId,
                         position,
-                        _seriesId(piece.seriesNumber),
+                        _seriesId(piece.series),
                         piece.serial + before,
                         seriesId,
                         uint64(serial)
@@ -403,7 +434,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     }
 
     function _seriesNumber(bytes32 seriesId) private view returns (uint32) {
-        return uint32(_serials.nodes[seriesId][0].payload);
+        return uint32(_serials.at(seriesId, 0).payload);
     }
 
     function _seriesId(uint32 seriesNumber) private view returns (bytes32) {
@@ -412,7 +443,8 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
 
     function _tonnes(Interval[] calldata intervals) private pure returns (uint256 tonnes) {
         for (uint256 i = 0; i < intervals.length; ++i) {
-            (uint64 first, uint64 last) = (intervals[i].first, intervals[i].last);
+            Interval calldata interval = intervals[i];
+            (uint64 first, uint64 last) = (interval.first, interval.last);
             if (first == 0 || last < first) revert SerialIntervalInvalid(first, last);
             tonnes += uint256(last - first) + 1;
         }

@@ -17,15 +17,25 @@ library SerialIntervals {
     }
 
     struct Register {
-        mapping(bytes32 key => mapping(uint64 first => Node)) nodes;
+        /// @dev payload 128 | next 64 | last 64, packed by hand: one read and one write each.
+        mapping(bytes32 key => mapping(uint64 first => uint256)) words;
     }
 
     /// @notice What stands around a place in the list.
     /// @param before `first` of the last interval that begins below the place, 0 for the head.
-    /// @param node That interval.
+    /// @param word That interval, packed.
     struct Place {
         uint64 before;
-        Node node;
+        uint256 word;
+    }
+
+    /// @notice The interval that begins at `first`; all 0 when there is none.
+    function at(Register storage self, bytes32 key, uint64 first)
+        internal
+        view
+        returns (Node memory)
+    {
+        return _unpack(self.words[key][first]);
     }
 
     /// @notice The last interval that begins below `first`, walking forward from the hint.
@@ -34,27 +44,44 @@ library SerialIntervals {
         view
         returns (Place memory place)
     {
-        mapping(uint64 => Node) storage nodes = self.nodes[key];
-        Node memory node = nodes[hint];
-        if (hint != 0 && (node.last == 0 || hint >= first)) {
+        mapping(uint64 => uint256) storage words = self.words[key];
+        uint256 word = words[hint];
+        if (hint != 0 && (uint64(word) == 0 || hint >= first)) {
             revert ITrust.SerialHintInvalid(key, hint, first);
         }
         uint64 before = hint;
-        for (uint256 walked = 0; node.next != 0 && node.next < first; ++walked) {
+        uint64 next = uint64(word >> 64);
+        for (uint256 walked = 0; next != 0 && next < first; ++walked) {
             if (walked == MAX_WALK) revert ITrust.SerialHintTooFar(key, hint, first);
-            before = node.next;
-            node = nodes[before];
+            before = next;
+            word = words[before];
+            next = uint64(word >> 64);
         }
         place.before = before;
-        place.node = node;
+        place.word = word;
     }
 
     /// @notice The `first` of the lowest interval that shares a number with [first, last], or 0.
     function taken(Place memory place, uint64 first, uint64 last) internal pure returns (uint64) {
         // The head's `last` is 0 and numbers start at 1: the head overlaps nothing.
-        if (place.node.last >= first) return place.before;
-        if (place.node.next != 0 && place.node.next <= last) return place.node.next;
-        return 0;
+        if (uint64(place.word) >= first) return place.before;
+        uint64 next = uint64(place.word >> 64);
+        return next != 0 && next <= last ? next : 0;
+    }
+
+    /// @notice Where serials [first, last] go; reverts when one of them is registered already.
+    function requireFree(
+        Register storage self,
+        bytes32 key,
+        uint64 first,
+        uint64 last,
+        uint64 hint
+    ) internal view returns (Place memory place) {
+        place = find(self, key, first, hint);
+        uint64 other = taken(place, first, last);
+        if (other != 0) {
+            revert ITrust.SerialsOverlap(key, first, last, other, at(self, key, other).last);
+        }
     }
 
     /// @notice Links [first, last] in at a place where nothing is taken.
@@ -66,28 +93,13 @@ library SerialIntervals {
         uint64 last,
         uint128 payload
     ) internal {
-        mapping(uint64 => Node) storage nodes = self.nodes[key];
-        nodes[first] = Node(last, place.node.next, payload);
-        nodes[place.before].next = first;
+        mapping(uint64 => uint256) storage words = self.words[key];
+        uint256 word = place.word;
+        words[first] = uint256(payload) << 128 | uint256(uint64(word >> 64)) << 64 | last;
+        words[place.before] = word >> 128 << 128 | uint256(first) << 64 | uint64(word);
     }
 
-    /// @notice Registers serials [first, last]; reverts when one of them is registered already.
-    function insert(
-        Register storage self,
-        bytes32 key,
-        uint64 first,
-        uint64 last,
-        uint64 hint,
-        uint128 payload
-    ) internal {
-        if (first == 0 || last < first) revert ITrust.SerialIntervalInvalid(first, last);
-        Place memory place = find(self, key, first, hint);
-        uint64 other = taken(place, first, last);
-        if (other != 0) {
-            uint64 otherLast = self.nodes[key][other].last;
-            revert ITrust.SerialsOverlap(key, first, last, other, otherLast);
-        }
-
-        link(self, key, place, first, last, payload);
+    function _unpack(uint256 word) private pure returns (Node memory) {
+        return Node(uint64(word), uint64(word >> 64), uint128(word >> 128));
     }
 }

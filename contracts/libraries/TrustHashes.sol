@@ -2,27 +2,37 @@
 pragma solidity 0.8.37;
 
 import {CreditClass} from "../interfaces/ICarbonCredits.sol";
-import {Interval, Receipt, RegistryRetirement} from "../interfaces/ITrust.sol";
+import {Interval, Receipt, RegistryRetirement, Series} from "../interfaces/ITrust.sol";
 
 /// @title EIP-712 struct hashes of what custodians and attestors sign (twin: `domain/custody.py`).
 library TrustHashes {
-    bytes private constant CLASS_TYPE =
-        "CreditClass(string programme,string project,uint8 unitType,uint32 vintageStart,uint32 vintageEnd,bytes32[] cohort)";
-    bytes private constant INTERVAL_TYPE = "Interval(Series series,uint64 first,uint64 last)";
-    bytes private constant SERIES_TYPE = "Series(string programme,uint256[] codes)";
-    bytes private constant RECEIPT_TYPE =
-        "Receipt(address recipient,CreditClass creditClass,bytes32 account,Interval[] intervals,bytes32 evidenceHash,bytes32 termsHash,uint64 validUntil)";
-    bytes private constant RETIREMENT_TYPE =
-        "RegistryRetirement(uint256 classId,uint64 firstPosition,uint64 tonnes,Interval[] actual,string registryReference,uint32 registryDate,bytes32 evidenceHash)";
-
-    bytes32 internal constant CLASS_TYPEHASH = keccak256(CLASS_TYPE);
-    bytes32 internal constant SERIES_TYPEHASH = keccak256(SERIES_TYPE);
-    bytes32 internal constant INTERVAL_TYPEHASH =
-        keccak256(abi.encodePacked(INTERVAL_TYPE, SERIES_TYPE));
-    bytes32 internal constant RECEIPT_TYPEHASH =
-        keccak256(abi.encodePacked(RECEIPT_TYPE, CLASS_TYPE, INTERVAL_TYPE, SERIES_TYPE));
-    bytes32 internal constant RETIREMENT_TYPEHASH =
-        keccak256(abi.encodePacked(RETIREMENT_TYPE, INTERVAL_TYPE, SERIES_TYPE));
+    // Whole literals, so that the compiler hashes them and not every transaction.
+    bytes32 internal constant CLASS_TYPEHASH = keccak256(
+        "CreditClass(string programme,string project,uint8 unitType,uint32 vintageStart,"
+        "uint32 vintageEnd,bytes32[] cohort)"
+    );
+    bytes32 internal constant SERIES_TYPEHASH = keccak256(
+        "Series(string programme,uint256[] codes)"
+    );
+    bytes32 internal constant INTERVAL_TYPEHASH = keccak256(
+        "Interval(Series series,uint64 first,uint64 last)"
+        "Series(string programme,uint256[] codes)"
+    );
+    bytes32 internal constant RECEIPT_TYPEHASH = keccak256(
+        "Receipt(address recipient,CreditClass creditClass,bytes32 account,"
+        "Interval[] intervals,bytes32 evidenceHash,bytes32 termsHash,uint64 validUntil)"
+        "CreditClass(string programme,string project,uint8 unitType,uint32 vintageStart,"
+        "uint32 vintageEnd,bytes32[] cohort)"
+        "Interval(Series series,uint64 first,uint64 last)"
+        "Series(string programme,uint256[] codes)"
+    );
+    bytes32 internal constant RETIREMENT_TYPEHASH = keccak256(
+        "RegistryRetirement(uint256 classId,uint64 firstPosition,uint64 tonnes,"
+        "Interval[] actual,string registryReference,uint32 registryDate,"
+        "bytes32 evidenceHash)"
+        "Interval(Series series,uint64 first,uint64 last)"
+        "Series(string programme,uint256[] codes)"
+    );
 
     function hash(Receipt calldata receipt) internal pure returns (bytes32) {
         return keccak256(
@@ -72,16 +82,24 @@ library TrustHashes {
         bytes32[] memory hashes = new bytes32[](intervals.length);
         for (uint256 i = 0; i < intervals.length; ++i) {
             Interval calldata interval = intervals[i];
+            Series calldata named = interval.series;
             bytes32 series = keccak256(
                 abi.encode(
                     SERIES_TYPEHASH,
-                    keccak256(bytes(interval.series.programme)),
-                    keccak256(abi.encodePacked(interval.series.codes))
+                    keccak256(bytes(named.programme)),
+                    keccak256(abi.encodePacked(named.codes))
                 )
             );
             hashes[i] =
                 keccak256(abi.encode(INTERVAL_TYPEHASH, series, interval.first, interval.last));
         }
-        return keccak256(abi.encodePacked(hashes));
+        return _hashWords(hashes);
+    }
+
+    /// @dev keccak256(abi.encodePacked(words)) without copying them.
+    function _hashWords(bytes32[] memory words) private pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            result := keccak256(add(words, 0x20), shl(5, mload(words)))
+        }
     }
 }
