@@ -192,10 +192,9 @@ def _rivals(records: Sequence[BlockRecord]) -> list[BlockRecord | None]:
         interval, reach = records[index].interval, records[furthest].interval.last
         if interval.first <= reach:
             rivals[index] = records[furthest]
-            rivals[furthest] = rivals[furthest] or records[index]
         if interval.last > reach:
             furthest = index
-    # A record before `index` that is not the furthest may reach over it too.
+    # Who shares a serial with any later record shares one with the next.
     for index in range(len(records) - 1):
         if records[index + 1].interval.first <= records[index].interval.last:
             rivals[index] = rivals[index] or records[index + 1]

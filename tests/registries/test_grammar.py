@@ -81,6 +81,28 @@ def test_a_vcu_serial_is_read_back_as_it_was_written(serial: verra.VerraSerial) 
     assert verra.parse_serial(str(serial)) == serial
 
 
+@pytest.mark.parametrize(
+    ("batch", "segment", "rule"),
+    [
+        (8158, "", None),
+        (8158, "-VCS", "has the segment VCS, which batch 8158 cannot have"),
+        (8164, "-VCS", None),
+        (8164, "", "lacks the segment VCS that batch 8164 has"),
+        (8160, "", None),
+        (8160, "-VCS", None),
+    ],
+)
+def test_the_segment_vcs_belongs_to_batches_from_8164_on(
+    batch: int, segment: str, rule: str | None
+) -> None:
+    text = f"{batch}-1-9{segment}-VCU-016-MER-ZZ-1-990001-01012020-31122020-0"
+
+    read = _read_or_refused(verra.parse_serial, text)
+
+    assert (read.rule if isinstance(read, InvalidValue) else None) == rule
+    assert isinstance(read, InvalidValue) or read.generation == (2 if segment else 1)
+
+
 @given(gs_serials())
 def test_a_gold_standard_serial_is_read_back_as_it_was_written(
     serial: gold_standard.GoldStandardSerial,

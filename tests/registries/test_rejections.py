@@ -245,8 +245,11 @@ def test_a_broken_record_costs_no_good_row(bad: str, rule: str, tmp_path: Path) 
     assert [record.interval for record in loaded.records] == [
         record.interval for record in load(SAMPLES / VERRA).records
     ]
-    first = loaded.summary.rejected[0]
+    first, more = loaded.summary.rejected[0], len(loaded.summary.rejected)
     assert (first.row, first.line) == (3, 4)
+    assert [record.line for record in loaded.records] == [
+        index + 2 + (more if index >= 2 else 0) for index in range(len(GOOD))
+    ]
     assert rule in first.rule
 
 
@@ -257,6 +260,22 @@ def test_a_quote_closed_only_in_a_later_row_costs_one_row(tmp_path: Path) -> Non
 
     assert [r.row for r in loaded.summary.rejected] == [4]
     assert len(loaded.records) == len(GOOD) - 1
+
+
+def test_good_rows_swallowed_by_a_quote_that_closes_at_a_cells_end_are_kept(
+    tmp_path: Path,
+) -> None:
+    opened = LINES[4].replace("SAMPLE – ", '"SAMPLE – ', 1)
+    closing = LINES[6].replace(",Sampleland,", ',Sampleland",', 1)  # a stray quote, no harm alone
+    content = "".join([*LINES[:4], opened, LINES[5], closing, *LINES[7:]])
+
+    loaded = load(write(tmp_path, content))
+
+    [rejection] = loaded.summary.rejected
+    assert (rejection.row, rejection.line, rejection.field) == (4, 5, "record")
+    assert [record.line for record in loaded.records] == [
+        line for line in range(2, len(GOOD) + 2) if line != 5
+    ]
 
 
 def test_a_quote_that_never_closes_is_given_up_after_a_bounded_number_of_lines(
