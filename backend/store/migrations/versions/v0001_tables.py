@@ -393,6 +393,7 @@ CREATE TABLE registry_blocks (
     project_name TEXT NOT NULL,
     vintage_start DATE NOT NULL,
     vintage_end DATE NOT NULL,
+    batch BIGINT,
     status TEXT NOT NULL,
     cohort TEXT[],
     vocabulary TEXT NOT NULL,
@@ -402,16 +403,10 @@ CREATE TABLE registry_blocks (
     source JSONB NOT NULL,
     first_import BIGINT NOT NULL,
     last_import BIGINT NOT NULL,
-    CONSTRAINT pk_registry_blocks PRIMARY KEY (id),
-    CONSTRAINT fk_registry_blocks_series_id FOREIGN KEY(series_id) REFERENCES series (id),
-    CONSTRAINT fk_registry_blocks_first_import FOREIGN KEY(first_import) REFERENCES imports (id),
-    CONSTRAINT fk_registry_blocks_last_import FOREIGN KEY(last_import) REFERENCES imports (id)
+    CONSTRAINT pk_registry_blocks PRIMARY KEY (id)
 );
 CREATE INDEX ix_registry_blocks_first ON registry_blocks (series_id, kind, lower(block));
-CREATE INDEX ix_registry_blocks_project
-    ON registry_blocks (programme, project, vintage_start, status);
-CREATE INDEX ix_registry_blocks_serials
-    ON registry_blocks USING gist (int4range(series_id, series_id, '[]'), block);
+CREATE INDEX ix_registry_blocks_project ON registry_blocks (programme, project, vintage_start);
 
 CREATE TABLE transaction_attempts (
     key TEXT NOT NULL,
