@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from backend.chain.abi import encode_call
 from backend.domain.assignment import Exchange
@@ -17,7 +18,7 @@ Signature = tuple[str, bytes]
 def ordered_signatures(signatures: Iterable[Signature]) -> list[bytes]:
     """Signatures as the contracts want them: by ascending signer, none twice."""
     ordered = sorted(signatures, key=lambda pair: int(pair[0], 16))
-    for (one, _), (other, _) in zip(ordered, ordered[1:], strict=False):
+    for (one, _), (other, _) in pairwise(ordered):
         if one.lower() == other.lower():
             raise InvalidValue("signatures", one, "signed twice")
     return [signature for _, signature in ordered]

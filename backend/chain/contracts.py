@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from backend.chain import abi
+from backend.chain import abi, calls
 from backend.chain.manifest import Deployment
 from backend.chain.rpc import BlockId, Rpc, block_id
 from backend.domain.positions import Positions
@@ -100,6 +100,10 @@ class Contracts:
 
     Raises ChainRejected with the decoded custom error when a view reverts.
     """
+
+    #: The calls' data (all of them in `chain.calls`).
+    mint_with_receipt = staticmethod(calls.mint_with_receipt)
+    record_registry_retirement = staticmethod(calls.record_registry_retirement)
 
     def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
         self.rpc, self.deployment = rpc, deployment
@@ -292,7 +296,7 @@ class Contracts:
         raw = self.read("Trust", "serialAt", class_id, position, block=block)
         return SerialRun(_bytes(raw["seriesId"]), raw["serial"], raw["run"])
 
-    # --------------------------------------------------------------- legal, law
+    # ------------------------------------------------------------ legal orders
 
     def legal_order(
         self, order_id: bytes | str, block: BlockId = "latest"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
-import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -33,7 +33,7 @@ class _Busy(Exception):
 
 
 class Rpc:
-    """A client of one RPC endpoint; safe to share between threads (one connection each).
+    """A client of one RPC endpoint; safe to share between threads.
 
     `timeout` is what one request may take, `patience` how long an endpoint that does not answer
     is tried again; both in seconds. Raises ChainUnavailable after that, ChainRejected when the
@@ -63,7 +63,9 @@ class Rpc:
             self._headers["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
         self._timeout, self._patience, self._batch_size = timeout, patience, batch_size
         self._sleep, self._monotonic = sleep, monotonic
-        self._local = threading.local()
+        #: Connections that no thread uses now; they are closed with the client.
+        self._idle: list[http.client.HTTPConnection] = []
+        weakref.finalize(self, _close_all, self._idle)
         self._chain_id: int | None = None
 
     # ------------------------------------------------------------------ calls
@@ -189,21 +191,21 @@ class Rpc:
 
     def _post(self, body: bytes, repeatable: bool) -> Any:
         # A kept connection may be dead already; what must not run twice goes over a new one.
-        if not repeatable:
-            self.close()
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        kept = connection is not None
-        if connection is None:
-            connection = self._local.connection = self._connect()
+        kept = self._take() if repeatable else None
+        connection = kept or self._connect()
         try:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
             payload = response.read()
         except (OSError, http.client.HTTPException) as failure:
-            self.close()
+            connection.close()
             if kept and isinstance(failure, ConnectionError | http.client.RemoteDisconnected):
                 return self._post(body, repeatable)
             raise _Busy(f"{type(failure).__name__}: {failure}") from failure
+        except BaseException:
+            connection.close()  # an interrupted exchange: its answer must not meet another call
+            raise
+        self._idle.append(connection)
         if response.status in _BUSY_STATUS:
             raise _Busy(f"HTTP {response.status}")
         try:
@@ -228,12 +230,20 @@ class Rpc:
             )
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 
+    def _take(self) -> http.client.HTTPConnection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
     def close(self) -> None:
-        """Close this thread's connection; the next call opens another."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Close the kept connections; the next call opens another."""
+        _close_all(self._idle)
+
+
+def _close_all(connections: list[http.client.HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def block_id(block: BlockId) -> str:
