@@ -16,6 +16,7 @@ CausewayError
 │   ├── ChainRejected         the chain refused a call or a transaction; carries the decoded reason
 │   ├── ChainBehind           the chain is older than what the database recorded
 │   ├── DeploymentMismatch    the chain does not hold the contracts the deployment file names
+│   ├── IndexBehind           the chain index has not reached the chain block that was asked for
 │   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
 │   └── BusUnavailable        NATS does not answer
@@ -135,6 +136,12 @@ class DeploymentMismatch(ServiceError):
     """The chain does not hold the contracts that the deployment file names."""
 
     code = "deployment-mismatch"
+
+
+class IndexBehind(ServiceError):
+    """The chain index has not reached the chain block that was asked for."""
+
+    code = "index-behind"
 
 
 class IndexInconsistent(ServiceError):

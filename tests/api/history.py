@@ -147,9 +147,12 @@ class History:
                 addresses = {
                     name: {"address": address(0xC0 + i)} for i, name in enumerate(CONTRACTS)
                 }
-                self._state = index.open_index(
-                    connection, CHAIN_ID, {"contracts": addresses}, -1, None
-                )
+                deployed = {
+                    "chain_id": CHAIN_ID,
+                    "genesis_hash": hash_of("block", 0),
+                    "contracts": addresses,
+                }
+                self._state = index.open_index(connection, CHAIN_ID, deployed, -1, None)
             first = self._state.indexed_number + 1
             blocks = [
                 index.IndexedBlock(

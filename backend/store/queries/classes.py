@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, true
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from backend.domain.classes import label_hash
 from backend.domain.positions import Positions
@@ -39,6 +40,11 @@ class ClassSummary:
     log_index: int
 
     @property
+    def supply_kilograms(self) -> int:
+        """What is outstanding (L1)."""
+        return self.positions.supply_kilograms
+
+    @property
     def live_tonnes(self) -> int:
         """Whole tonnes that no retirement has touched."""
         return self.positions.minted - self.positions.exited
@@ -58,6 +64,14 @@ class ClassFact:
     vocabulary: str
     block_number: int
     log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDetail:
+    """A class with the newest fact of each key."""
+
+    credit_class: ClassSummary
+    facts: tuple[ClassFact, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +195,16 @@ def class_facts(connection: Connection, class_id: int) -> list[ClassFact]:
             table.c.block_number.desc(),
             table.c.log_index.desc(),
         )
-        .distinct(table.c.key)
+        .ext(distinct_on(table.c.key))
     )
     return [
         ClassFact(r.key, r.value, r.as_of, r.vocabulary, r.block_number, r.log_index) for r in rows
     ]
+
+
+def get_class_detail(connection: Connection, class_id: int) -> ClassDetail:
+    """One class with its facts; raises NotFound."""
+    return ClassDetail(get_class(connection, class_id), tuple(class_facts(connection, class_id)))
 
 
 def class_blocks(

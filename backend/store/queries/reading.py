@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Numeric, Row, Select, literal, select, tuple_
+from sqlalchemy import Connection as Connection
+from sqlalchemy import Numeric, Row, Select, literal, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.errors import InvalidValue

@@ -1,0 +1,1 @@
+"""The HTTP API: routes under /v1, problem details, and the pages people print."""

@@ -1,0 +1,131 @@
+"""The app: services, routes, errors, surroundings; and the process that serves it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from backend.api import errors, pages
+from backend.api.errors import Problem
+from backend.api.metrics import Metrics
+from backend.api.middleware import Surroundings
+from backend.api.routes import accounts, classes, custody, health, registry, retirements
+from backend.api.services import Bus, Chain, Services
+from backend.settings import Settings
+from backend.store.database import Database
+
+TITLE = "Causeway"
+VERSION = "0.1.0"
+#: As many as the thread pool has threads: a read never waits for a connection of another's.
+POOL_SIZE = 20
+DESCRIPTION = """\
+Carbon credits held in trust at a registry, mirrored by tokens, retired for ever with serials.
+
+Everything here is read-only: what changes the registry is signed by wallets and sent to the chain.
+Every answer names the chain block it is true at (`head`); everything in it can be checked against
+the chain without this service. Integers are decimal strings. Lists are pages: pass `next_cursor`
+as `cursor`. Errors are problem details (RFC 9457) with a stable `type`.
+"""
+_TAGS = [
+    {"name": "classes", "description": "Credits that are interchangeable: one token id each."},
+    {"name": "accounts", "description": "What an address may do, holds and did."},
+    {"name": "custody", "description": "Receipts: credits in trust, signed by two parties."},
+    {"name": "retirements", "description": "What was retired for ever, and its certificates."},
+    {"name": "trace", "description": "From a serial to its certificate, and back."},
+    {"name": "registry", "description": "What the off-chain registries' exports say."},
+    {"name": "service", "description": "Whether the answers can be relied on."},
+]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    chain: Chain | None = None,
+    bus: Bus | None = None,
+) -> FastAPI:
+    """The app over these services; without a database it opens the one of the settings.
+
+    Raises LocalError when no database is configured. Without a chain or a bus health says `off`,
+    and reads that wait for a chain block poll.
+    """
+    owned = database is None
+    opened = database or Database(settings.require_database_url(), pool_size=POOL_SIZE)
+    services = Services(opened, chain, bus, settings.confirmations)
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with services.following():
+            yield
+        if owned:
+            opened.close()
+
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.services, app.state.metrics = services, metrics
+    errors.install(app)
+    for module in (classes, accounts, custody, retirements, registry, health):
+        app.include_router(module.router)
+    app.include_router(pages.router)
+    app.add_middleware(Surroundings, metrics=metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The schema, with the shape of every problem in it."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            tags=app.openapi_tags,
+            routes=app.routes,
+        )
+        shapes = schema["components"]["schemas"]
+        made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        shapes.update(made.pop("$defs", {}))
+        shapes["Problem"] = made
+        for name in ("HTTPValidationError", "ValidationError"):
+            shapes.pop(name, None)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def serve(settings: Settings, *, chain: Chain | None = None, bus: Bus | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are answered first."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ]
+        )
+    app = create_app(settings, chain=chain, bus=bus)
+    uvicorn.run(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )

@@ -1,0 +1,181 @@
+"""What a request may say: every parameter's type, its rule, and the query of each route."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from eth_utils.address import is_checksum_formatted_address, to_checksum_address
+from fastapi import Path
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from backend.domain.units import MAX_SERIAL
+from backend.store.queries.reading import DEFAULT_LIMIT, MAX_LIMIT
+
+_CLASS_ID = re.compile(r"[0-9]{1,78}|0x[0-9a-fA-F]{1,64}")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+#: Text of a filter: no control characters, which Postgres and logs do not want.
+_TEXT = r"^[^\x00-\x1f\x7f]+$"
+
+
+def _class_id(value: Any) -> Any:
+    if not isinstance(value, str) or not _CLASS_ID.fullmatch(value):
+        raise ValueError("is not a token id: a decimal number or 0x and up to 64 hex digits")
+    return int(value, 16) if value.startswith("0x") else int(value)
+
+
+def _address(value: Any) -> Any:
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise ValueError("is not an address: 0x and 40 hex digits")
+    address = to_checksum_address(value)
+    if is_checksum_formatted_address(value) and value != address:
+        raise ValueError("has a wrong checksum (EIP-55): one of its characters is mistyped")
+    return address
+
+
+def _hash(value: Any) -> Any:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValueError("is not a hash: 0x and 64 hex digits")
+    return value.lower()
+
+
+def _whole(largest: int, digits: int) -> BeforeValidator:
+    rule = f"is not a whole number in decimal digits, at most {largest}"
+
+    def check(value: Any) -> Any:
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(rf"[0-9]{{1,{digits}}}", value) or int(value) > largest:
+            raise ValueError(rule)
+        return int(value)
+
+    return BeforeValidator(check)
+
+
+def _number(largest: int, example: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    # The pattern admits one digit less than the largest number has: all of those are in range.
+    digits = len(str(largest)) - 1
+    schema = {"type": "string", "pattern": rf"^[0-9]{{1,{digits}}}$", "examples": [example]}
+    return _whole(largest, digits + 1), WithJsonSchema(schema)
+
+
+_CLASS_EXAMPLE = "0x5d3a0c3fd6b3ac1bd7d2f4a2e6f4b1c98f1e8f3f3c5b1a0de2c7b6a594837261"
+_ADDRESS_EXAMPLE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+_HASH_EXAMPLE = "0x" + "5d" * 32
+
+ClassId = Annotated[
+    int,
+    BeforeValidator(_class_id),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^([0-9]{1,78}|0x[0-9a-fA-F]{1,64})$",
+            "examples": [_CLASS_EXAMPLE],
+        }
+    ),
+]
+Address = Annotated[
+    str,
+    BeforeValidator(_address),
+    WithJsonSchema({"type": "string", "format": "evm-address", "examples": [_ADDRESS_EXAMPLE]}),
+]
+Hash = Annotated[
+    str,
+    BeforeValidator(_hash),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$", "examples": [_HASH_EXAMPLE]}
+    ),
+]
+BlockNumber = Annotated[int, *_number(2**63 - 1, "1200")]
+SerialNumber = Annotated[int, *_number(MAX_SERIAL, "945215200")]
+CertificateId = Annotated[int, *_number(2**64 - 1, "4294967297")]
+ImportId = Annotated[int, *_number(2**63 - 1, "1")]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+Year = Annotated[int, Field(ge=1900, le=2200)]
+
+ClassIdPath = Annotated[ClassId, Path(description="Token id, decimal or 0x hexadecimal.")]
+AddressPath = Annotated[Address, Path(description="EVM address; EIP-55 is checked if mixed.")]
+ReceiptIdPath = Annotated[Hash, Path(description="EIP-712 digest of the receipt.")]
+CertificateIdPath = Annotated[CertificateId, Path(description="Token id of the certificate.")]
+SerialPath = Annotated[SerialNumber, Path(description="Serial number in the series.")]
+ImportIdPath = Annotated[ImportId, Path(description="Number of the import.")]
+SeriesPath = Annotated[
+    str,
+    Path(
+        description="Series: `VCS:2`, `GS:11603:2025:30256`, `CDM:RW`, or its hash on chain.",
+        max_length=80,
+        pattern=r"^([A-Z]{2,3}(:[0-9A-Z]{1,10}){1,3}|0x[0-9a-fA-F]{64})$",
+        examples=["VCS:2"],
+    ),
+]
+
+
+class Query(BaseModel):
+    """What every read accepts. A parameter that the route does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_block: BlockNumber | None = Field(
+        default=None,
+        description="Answer only with this chain block indexed: waits at most one second, then"
+        " 503 says how far behind the index is.",
+    )
+
+
+class PageQuery(Query):
+    """A list: pages by cursor."""
+
+    cursor: str | None = Field(
+        default=None,
+        max_length=600,
+        description="`next_cursor` of the page before; opaque.",
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Items a page.")
+
+
+class ClassesQuery(PageQuery):
+    programme: Text | None = Field(default=None, description="`VCS`, `GS` …")
+    project: Text | None = Field(default=None, description="The registry's project number.")
+    label: Text | None = Field(default=None, description="Code every credit carries: `ccp`.")
+    vintage: Year | None = Field(default=None, description="A year that the vintage touches.")
+
+
+class RetirementsQuery(PageQuery):
+    class_id: ClassId | None = None
+    account: Address | None = Field(
+        default=None, description="Holder, certificate owner or operator."
+    )
+
+
+class MovementsQuery(PageQuery):
+    class_id: ClassId | None = None
+
+
+class ReceiptsQuery(PageQuery):
+    state: Literal["drafted", "approved", "submitted", "minted", "cancelled", "failed"] | None = (
+        None
+    )
+    class_id: ClassId | None = None
+    recipient: Address | None = None
+
+
+class BlocksQuery(PageQuery):
+    programme: Text | None = None
+    project: Text | None = None
+    status: Literal["active", "issued", "retired", "cancelled", "retired_or_cancelled"] | None = (
+        None
+    )
+    vintage: Year | None = Field(default=None, description="A year that the vintage touches.")
+    tokenizable: bool | None = Field(default=None, description="Whether any of it can be minted.")
+    in_trust: bool | None = Field(default=None, description="Whether a receipt names any of it.")
+    import_id: ImportId | None = None
+
+
+class LotsQuery(Query):
+    programme: Text | None = None
+    project: Text | None = None
+
+
+class ContradictionsQuery(PageQuery):
+    import_id: ImportId | None = None

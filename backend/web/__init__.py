@@ -1,0 +1,1 @@
+"""Templates and styles of the pages; the routes in `backend.api` render them."""
