@@ -1,0 +1,219 @@
+"""L4 and L10: certificates and confirmations never change; what is once is there once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from backend.audit.evidence import Evidence, View, ViewFailed
+from backend.audit.ledger import CERTIFICATES_PER_CLASS, Ledger, Retirement
+from backend.audit.register import Confirmation, show
+from backend.audit.report import Findings
+from backend.domain.events import ChainEvent
+from backend.domain.retirements import NO_HASH
+
+#: `ReceiptStatus` of the contract.
+MINTED, CANCELLED = 1, 2
+
+
+def check_finality(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    """Certificates as stored equal their events; texts match their hash; confirmations stand."""
+    _check_certificates(findings, evidence, ledger)
+    _check_mints(findings, ledger)
+    _check_details(findings, ledger)
+    _check_confirmations(findings, evidence, ledger)
+    findings.count(
+        "L4",
+        certificates=len(ledger.certificates),
+        retired_kilograms=sum(held.retired_kilograms for held in ledger.classes.values()),
+        published_details=len(ledger.details),
+        confirmations=len(ledger.register.confirmations),
+    )
+
+
+def _serials(ledger: Ledger, retirement: Retirement) -> tuple[str, ...]:
+    return tuple(
+        text
+        for first, end in retirement.ranges()
+        for text in ledger.register.serials(retirement.class_id, first, end)
+    )
+
+
+def _check_certificates(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    certificates = list(ledger.certificates.values())
+    stored, owners, locks = (
+        evidence.views(
+            f"certificates: {function}",
+            [
+                ("RetirementCertificates", function, (entry.certificate_id,))
+                for entry in certificates
+            ],
+        )
+        for function in ("certificate", "ownerOf", "locked")
+    )
+    for entry, facts, owner, locked in zip(certificates, stored, owners, locks, strict=True):
+        expected = {
+            "owner": entry.owner,
+            "classId": entry.class_id,
+            "kilograms": entry.kilograms,
+            "exited": entry.exited,
+            "openTonne": entry.open_tonne,
+            "dust": entry.dust,
+            "detailsHash": entry.details_hash,
+        }
+        if isinstance(facts, ViewFailed):
+            problem, amounts = facts.message, {}
+        else:
+            differing = [name for name, value in expected.items() if facts[name] != value]
+            problem = ", ".join(differing)
+            amounts = {f"stored_{name}": facts[name] for name in differing} | {
+                name: expected[name] for name in differing
+            }
+        if problem:
+            findings.broken(
+                "L4", f"certificate {entry.certificate_id} is not what its retirement said: "
+                f"{problem}", entry.event, _serials(ledger, entry),
+                **({"kilograms": entry.kilograms} | amounts),
+            )  # fmt: skip
+        if owner != entry.owner or locked is not True:
+            findings.broken(
+                "L4", f"certificate {entry.certificate_id} is not locked to {entry.owner}",
+                entry.event, _serials(ledger, entry), kilograms=entry.kilograms,
+            )  # fmt: skip
+    _check_no_more(findings, evidence, ledger)
+
+
+def _check_no_more(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    """The next certificate of each class does not exist yet."""
+    classes = list(ledger.classes.values())
+    following = [
+        held.number * CERTIFICATES_PER_CLASS + len(held.retirements) + 1 for held in classes
+    ]
+    answers = evidence.views(
+        "next certificates", [("RetirementCertificates", "ownerOf", (at,)) for at in following]
+    )
+    for held, certificate_id, owner in zip(classes, following, answers, strict=True):
+        if not isinstance(owner, ViewFailed):
+            findings.broken(
+                "L4", f"certificate {certificate_id} exists and no retirement made it", held.last,
+                owner=owner,
+            )  # fmt: skip
+
+
+def _check_mints(findings: Findings, ledger: Ledger) -> None:
+    """One ERC-721 mint per retirement, in its transaction, to the owner it named."""
+    for certificate_id, retirement in ledger.certificates.items():
+        mint = ledger.certificate_mints.get(certificate_id)
+        good = mint is not None and (
+            mint.transaction_hash == retirement.event.transaction_hash
+            and mint.args["to"] == retirement.owner
+        )
+        if not good:
+            findings.broken(
+                "L4", f"certificate {certificate_id} was not minted to {retirement.owner} by its "
+                "retirement", mint or retirement.event, _serials(ledger, retirement),
+                kilograms=retirement.kilograms,
+            )  # fmt: skip
+    for certificate_id, mint in ledger.certificate_mints.items():
+        if certificate_id not in ledger.certificates:
+            findings.broken("L4", f"certificate {certificate_id} has no retirement", mint)
+
+
+def _check_details(findings: Findings, ledger: Ledger) -> None:
+    """Public texts hash to what the certificate carries, and are published once."""
+    published: dict[int, ChainEvent] = {}
+    for event in ledger.details:
+        args = event.args
+        certificate_id = args["certificateId"]
+        texts = [args["beneficiary"], args["purpose"], args["period"]]
+        instruction = bytes.fromhex(args["instructionHash"].removeprefix("0x"))
+        digest = keccak(
+            encode(
+                ["bytes32", "string", "string", "string", "bytes32"],
+                [NO_HASH, *texts, instruction],
+            )
+        )
+        retirement = ledger.certificates.get(certificate_id)
+        if retirement is None or retirement.details_hash != "0x" + digest.hex():
+            findings.broken(
+                "L4", f"the texts published for certificate {certificate_id} are not those of its "
+                "hash", event,
+            )  # fmt: skip
+        if certificate_id in published:
+            findings.broken("L4", f"certificate {certificate_id} was given texts twice", event)
+        published.setdefault(certificate_id, event)
+
+
+def _check_confirmations(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    """Confirmed positions are stored as confirmed, all others are not."""
+    calls: list[View] = []
+    expected: list[tuple[Confirmation | None, int, int, int, bool]] = []
+    for class_id, held in ledger.classes.items():
+        entries = sorted(
+            (c for c in ledger.register.confirmations.values() if c.class_id == class_id),
+            key=lambda entry: entry.first,
+        )
+        cursor = hint = 0
+        for entry in [*entries, None]:
+            gap_end = entry.first if entry else held.positions.minted
+            if cursor < gap_end:
+                expected.append((None, class_id, cursor, gap_end, False))
+                calls.append(("Trust", "confirmedWithin", (class_id, cursor, gap_end - 1, hint)))
+            if entry:
+                expected.append((entry, class_id, entry.first, entry.end, True))
+                calls.append(
+                    ("Trust", "confirmedWithin", (class_id, entry.first, entry.end - 1, hint))
+                )
+                cursor, hint = max(cursor, entry.end), entry.first + 1
+    for row, stored in zip(expected, evidence.views("confirmations", calls), strict=True):
+        found, class_id, first, end, wanted = row
+        if stored is not wanted:
+            word = "is recorded and not stored" if wanted else "is stored and was never recorded"
+            findings.broken(
+                "L4", f"the confirmation of positions {first}…{end - 1} {word}: {_text(stored)}",
+                found.event if found else ledger.register.last_events.get(class_id),
+                show(found.actual) if found else ledger.register.serials(class_id, first, end)[:20],
+                class_id=class_id, tonnes=end - first,
+            )  # fmt: skip
+
+
+def check_once(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    """L10: receipts as stored; doubles among the events were found when they were replayed."""
+    register = ledger.register
+    wanted = dict.fromkeys(register.cancelled, CANCELLED) | dict.fromkeys(register.receipts, MINTED)
+    statuses = evidence.views(
+        "receipts", [("Trust", "receiptStatus", (receipt_id,)) for receipt_id in wanted]
+    )
+    for (receipt_id, status), stored in zip(wanted.items(), statuses, strict=True):
+        if stored != status:
+            event = register.receipts.get(receipt_id) or register.cancelled[receipt_id]
+            blocks = [
+                block.serials
+                for held in register.blocks.values()
+                for block in held
+                if block.receipt_id == receipt_id
+            ]
+            findings.broken(
+                "L10", f"receipt {receipt_id} is stored with another status: it could be minted "
+                "again", event, show(blocks), stored=_text(stored), expected=status,
+            )  # fmt: skip
+    for held in register.blocks.values():
+        for block in held:
+            if block.receipt_id not in register.receipts:
+                findings.broken(
+                    "L10", f"{block.serials} was registered for a receipt that was never minted",
+                    block.event, show([block.serials]), tonnes=block.serials.tonnes,
+                )  # fmt: skip
+    findings.count(
+        "L10",
+        receipts_minted=len(register.receipts),
+        receipts_cancelled=len(register.cancelled),
+        certificates=len(ledger.certificates),
+        confirmations=len(register.confirmations),
+    )
+
+
+def _text(value: Any) -> str:
+    return value.message if isinstance(value, ViewFailed) else str(value)
