@@ -1,0 +1,7 @@
+"""NATS: subjects, codecs, the client."""
+
+from backend.bus.client import Bus
+from backend.bus.messages import Head, head_subject
+from backend.bus.publisher import HeadPublisher
+
+__all__ = ["Bus", "Head", "HeadPublisher", "head_subject"]

@@ -1,0 +1,110 @@
+"""The NATS client: connects with the token in the URL, reconnects for ever, speaks our messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from backend.bus.messages import Head, head_subject
+from backend.errors import BusUnavailable, InvalidValue
+
+CONNECT_SECONDS = 2
+RECONNECT_PAUSE_SECONDS = 0.5
+
+
+async def _unlogged(error: Exception) -> None:
+    """nats-py logs each failed reconnection; who waits for the bus sees it by itself."""
+
+
+class Bus:
+    """A connection to NATS. `url` carries the token: `nats://token@host:port`."""
+
+    def __init__(self, client: Client, where: str) -> None:
+        self._client = client
+        self._where = where
+
+    @classmethod
+    async def connect(cls, url: str) -> Bus:
+        """Connect once; raises BusUnavailable. A connection that is lost later comes back."""
+        parts = urlsplit(url)
+        where = f"nats://{parts.hostname}:{parts.port}"
+        client = Client()
+        try:
+            await client.connect(
+                servers=[url],
+                connect_timeout=CONNECT_SECONDS,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_PAUSE_SECONDS,
+                error_cb=_unlogged,
+                name="causeway",
+            )
+        except (OSError, nats.errors.Error, TimeoutError) as error:
+            with suppress(Exception):
+                await client.close()
+            raise BusUnavailable(f"NATS at {where} does not answer: {error}", url=where) from error
+        return cls(client, where)
+
+    @property
+    def is_connected(self) -> bool:
+        """False while the connection is lost."""
+        return self._client.is_connected
+
+    async def publish_head(self, head: Head) -> None:
+        """Tell everybody of a head; raises BusUnavailable."""
+        try:
+            await self._client.publish(head_subject(head.chain_id), head.encode())
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(
+                f"NATS at {self._where} took no message: {error}", url=self._where
+            ) from error
+
+    async def flush(self, timeout: float = 2.0) -> None:
+        """Wait until the server has what was published; raises BusUnavailable."""
+        try:
+            await self._client.flush(int(timeout) or 1)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise BusUnavailable(
+                f"NATS at {self._where} does not answer: {error}", url=self._where
+            ) from error
+
+    async def heads(self, chain_id: int) -> AsyncIterator[Head]:
+        """Heads of a chain as they come; older epochs and bodies that are no head are dropped.
+
+        Messages lost while the connection was away are not repeated: a reader looks at the store
+        when it starts, and takes a head as "look again".
+        """
+        subscription = await self._client.subscribe(head_subject(chain_id))
+        epoch = -1
+        try:
+            async for message in subscription.messages:
+                head = _head(chain_id, message)
+                if head is not None and head.epoch >= epoch:
+                    epoch = head.epoch
+                    yield head
+        finally:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+    async def close(self) -> None:
+        """Send what is pending and disconnect."""
+        try:
+            if self._client.is_connected:
+                await self._client.flush(1)
+        except (nats.errors.Error, OSError, TimeoutError):
+            pass
+        finally:
+            await self._client.close()
+
+
+def _head(chain_id: int, message: Msg) -> Head | None:
+    try:
+        return Head.decode(chain_id, message.data)
+    except InvalidValue:
+        return None

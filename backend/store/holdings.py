@@ -1,0 +1,114 @@
+"""Whether serials are credits that may go into trust: imported, live, of one class, labels known.
+
+Verra's exports partition: a piece must be active. Gold Standard's list issuances and retirements
+apart: the serials must be issued and in no retirement or cancellation that was imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from backend.domain.classes import CreditClass
+from backend.domain.serials import Interval, merge, subtract
+from backend.errors import InvalidValue, UnmappedLabel
+
+#: Blocks of one kind in one series are disjoint: those that share a serial with [first, last] begin
+#: in it, or are the one that begins last before it. Both come from one btree.
+_TOUCHING = text(
+    "SELECT r.*, lower(r.block) AS first, upper(r.block) - 1 AS last FROM series s"
+    " CROSS JOIN (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)"
+    " CROSS JOIN LATERAL ("
+    "   (SELECT * FROM registry_blocks b WHERE b.series_id = s.id AND b.kind = kinds.kind"
+    "      AND lower(b.block) > :first AND lower(b.block) <= :last)"
+    "   UNION ALL"
+    "   (SELECT * FROM registry_blocks b WHERE b.series_id = s.id AND b.kind = kinds.kind"
+    "      AND lower(b.block) <= :first ORDER BY lower(b.block) DESC LIMIT 1)) r"
+    " WHERE s.name = :series AND upper(r.block) > :first ORDER BY kind, first"
+)
+
+
+def touching(connection: Connection, interval: Interval) -> Sequence[Row[Any]]:
+    """Rows of `registry_blocks`, with `first` and `last`, that share a serial with an interval."""
+    return connection.execute(
+        _TOUCHING,
+        {"series": str(interval.series), "first": interval.first, "last": interval.last},
+    ).all()
+
+
+def require_in_registry(
+    connection: Connection, credit_class: CreditClass, intervals: Sequence[Interval]
+) -> None:
+    """Raises InvalidValue or UnmappedLabel naming the interval, the imported row and the rule."""
+    for interval in intervals:
+        rows = touching(connection, interval)
+        held = [row for row in rows if row.kind != "retirement"]
+        for row in held:
+            _require_live(row, interval)
+            _require_class(row, interval, credit_class)
+        gone = [Interval(interval.series, r.first, r.last) for r in rows if r.kind == "retirement"]
+        if gone:
+            raise InvalidValue(
+                "intervals",
+                str(interval),
+                f"shares serials with {gone[0]}, which the registry has retired or cancelled",
+                series=str(interval.series),
+            )
+        covered = merge(Interval(interval.series, row.first, row.last) for row in held)
+        missing = subtract([interval], covered)
+        if missing:
+            raise InvalidValue(
+                "intervals",
+                str(interval),
+                f"is not in any imported export as far as {missing[0]}",
+                series=str(interval.series),
+                missing_first=missing[0].first,
+                missing_last=missing[0].last,
+            )
+
+
+def _where(row: Row[Any]) -> str:
+    return f"{row.source.get('file', 'an import')}, row {row.source.get('row', '?')}"
+
+
+def _require_live(row: Row[Any], interval: Interval) -> None:
+    if row.status not in ("active", "issued"):
+        raise InvalidValue(
+            "intervals",
+            str(interval),
+            f"shares serials with {row.first}-{row.last}, which are {row.status} ({_where(row)})",
+            series=str(interval.series),
+            status=row.status,
+        )
+    if row.unmapped or row.cohort is None:
+        labels = list(row.unmapped or [])
+        raise UnmappedLabel(
+            f"{interval} shares serials with {row.first}-{row.last}, whose labels "
+            f"{', '.join(labels)} are not in the vocabulary, version {row.vocabulary} "
+            f"({_where(row)})",
+            labels=labels,
+            series=str(interval.series),
+        )
+
+
+def _require_class(row: Row[Any], interval: Interval, credit_class: CreditClass) -> None:
+    stored = {
+        "programme": row.programme,
+        "project": row.project,
+        "vintage_start": row.vintage_start,
+        "vintage_end": row.vintage_end,
+        "cohort": tuple(row.cohort),
+    }
+    for name, value in stored.items():
+        wanted = getattr(credit_class, name)
+        if wanted != value:
+            raise InvalidValue(
+                "intervals",
+                str(interval),
+                f"holds {row.first}-{row.last}, whose {name} is {value}, not {wanted} "
+                f"({_where(row)})",
+                series=str(interval.series),
+                field_name=name,
+            )
