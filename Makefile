@@ -36,6 +36,8 @@ lint: setup ## ruff and mypy
 	@$(BIN)/mypy
 
 clean: ## Remove what was installed and built; keeps the data in .causeway
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -c \
+	  'from backend.local import shelter; shelter.remove_programs()' || true
 	rm -rf .venv node_modules artifacts cache build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

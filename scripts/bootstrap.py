@@ -77,6 +77,8 @@ def install_node():
     node = os.path.join(directory.decode().strip(), "bin")
     path = os.pathsep.join((node, os.environ.get("PATH", os.defpath)))
     words = ["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    # npm's own patience with a registry that does not answer is longer than a person's.
+    words += ["--fetch-retries=2", "--fetch-timeout=60000"]
     try:
         run([str(PYTHON), "-c", command, *words], dict(os.environ, PATH=path))
     finally:

@@ -2,18 +2,16 @@
 
 As root it runs as `nobody`, because Postgres refuses root. `nobody` must be able to reach binaries
 and data; where a directory above them is closed to it (a checkout under a private home directory),
-both live in a shelter under /var/lib/causeway, and `<home>/postgres` is a link to it.
+both live in a shelter (`shelter.py`), and `<home>/postgres` is a link into it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
 import tempfile
@@ -21,10 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from backend.errors import LocalError
-from backend.local import binaries
+from backend.local import shelter
 from backend.local.processes import (
     Child,
-    User,
     free_port,
     identify,
     spawn,
@@ -35,26 +32,7 @@ from backend.local.processes import (
 ROLE = "causeway"
 #: Created by initdb, so nothing has to be created before the first connection.
 DATABASE = "postgres"
-_SHELTERS = Path("/var/lib/causeway")
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath}
-
-
-def can_reach(path: Path, user: User) -> bool:
-    """True when `user` may enter every directory from the root to `path` (mode bits)."""
-    resolved = path.resolve()
-    for directory in (resolved, *resolved.parents):
-        if not directory.exists():
-            continue
-        status = directory.stat()
-        if status.st_uid == user.uid:
-            needed = stat.S_IXUSR
-        elif status.st_gid == user.gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
-        if not status.st_mode & needed:
-            return False
-    return True
 
 
 class Postgres:
@@ -112,7 +90,7 @@ class Postgres:
         words.chmod(0o600)
         if self._user:
             os.chown(words, self._user.uid, self._user.gid)
-        command = [str(self._program("initdb")), "-D", str(self.data), "-U", ROLE, "-E", "UTF8"]
+        command = [self._program("initdb"), "-D", str(self.data), "-U", ROLE, "-E", "UTF8"]
         command += ["--locale=C.UTF-8", "-A", "scram-sha-256", f"--pwfile={words.resolve()}"]
         if not self.durable:
             command.append("--no-sync")
@@ -141,7 +119,7 @@ class Postgres:
         self._remove_stale_pid()
         self.child = spawn(
             "postgres",
-            [str(self._program("postgres")), "-D", str(self.data), *self._options()],
+            [self._program("postgres"), "-D", str(self.data), *self._options()],
             log=self.log,
             environment=_ENVIRONMENT,
             user=self._user,
@@ -218,44 +196,24 @@ class Postgres:
         if self._root.is_symlink():
             self._root.resolve().mkdir(parents=True, exist_ok=True)
         elif not self._root.exists():
-            if self._user is None or can_reach(self.home, self._user):
+            if self._user is None or shelter.can_reach(self.home, self._user):
                 self._root.mkdir(mode=0o700)
             else:
-                sheltered = self._shelter() / "postgres"
+                sheltered = shelter.place_for(self.home) / "postgres"
                 sheltered.mkdir(parents=True, exist_ok=True)
                 self._root.symlink_to(sheltered)
         if self._user:
             os.chown(self._root.resolve(), self._user.uid, self._user.gid)
-        if self._user and not can_reach(self._root, self._user):
+            self._root.resolve().chmod(0o700)
+        if self._user and not shelter.can_reach(self._root, self._user):
             raise LocalError(
                 f"Postgres runs as user {self._user.uid} because it refuses root, and that user "
                 f"cannot enter {self._root.resolve()}; remove it or open the directories above",
                 path=str(self._root.resolve()),
             )
 
-    def _shelter(self) -> Path:
-        name = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
-        shelter = _SHELTERS / name
-        shelter.mkdir(parents=True, exist_ok=True)
-        for directory in (_SHELTERS, shelter):
-            directory.chmod(0o711)
-        return shelter
-
-    def _program(self, name: str) -> Path:
-        install = binaries.postgres_install()
-        if self._user is None or can_reach(install / "bin", self._user):
-            return install / "bin" / name
-        package = install.parent
-        copy = self._shelter() / "wheel"
-        if not (copy / "complete").exists():
-            shutil.rmtree(copy, ignore_errors=True)
-            # The programs look for their libraries beside the package: keep the arrangement.
-            shutil.copytree(install, copy / package.name / install.name)
-            libraries = package.with_name(package.name + ".libs")
-            if libraries.exists():
-                shutil.copytree(libraries, copy / libraries.name)
-            (copy / "complete").touch()
-        return copy / package.name / install.name / "bin" / name
+    def _program(self, name: str) -> str:
+        return str(shelter.programs_for(self._user) / "bin" / name)
 
 
 def temporary_home(prefix: str = "causeway-") -> Path:
