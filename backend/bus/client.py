@@ -15,7 +15,7 @@ from backend.bus.messages import Head, head_subject
 from backend.errors import BusUnavailable, InvalidValue
 
 CONNECT_SECONDS = 2
-RECONNECT_PAUSE_SECONDS = 0.5
+RECONNECT_PAUSE_SECONDS = 1
 
 
 async def _unlogged(error: Exception) -> None:

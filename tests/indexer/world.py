@@ -29,7 +29,8 @@ HOT_FEE = 10**11
 VCS = Series("VCS", (2,))
 LABELS = ("ccp", "corsia-phase1")
 ROLES = (
-    "deployer admin guardian registrar facts issuer custodian attestor freezer enforcer".split()
+    *("deployer", "admin", "guardian", "registrar", "facts", "issuer"),
+    *("custodian", "attestor", "freezer", "enforcer"),
 )
 
 
@@ -191,6 +192,4 @@ class World:
         signatures = self.signatures(retirement.digest(self.domain))
         args = (retirement.message(), [], 0, signatures)
         gas = 4_000_000
-        return self.sign(
-            self.keys["issuer"], "Trust", "recordRegistryRetirement", *args, gas=gas
-        )
+        return self.sign(self.keys["issuer"], "Trust", "recordRegistryRetirement", *args, gas=gas)
