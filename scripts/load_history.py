@@ -156,10 +156,9 @@ class History:
         self.random = random.Random(plan.seed)
         self.report = report
         self.domain = custody.signing_domain(deployment.chain_id, deployment["Trust"])
-        self.signers = [
-            keys.by_address(address)
-            for address in (deployment.roles.custodians[0], deployment.roles.attestors[0])
-        ]
+        roles, needed = deployment.roles, deployment.roles.thresholds
+        enough = roles.custodians[: needed.custodians] + roles.attestors[: needed.attestors]
+        self.signers = [keys.by_address(address) for address in enough]
         self.wallets = [
             keys.create_if_missing(f"load-{number:02d}") for number in range(1, plan.wallets + 1)
         ]

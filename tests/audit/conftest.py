@@ -1,0 +1,28 @@
+"""One honest history per module; every test starts from it and bends its own copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from backend.local.anvil import Anvil
+from tests.audit.scene import Scene
+
+
+@pytest.fixture(scope="module")
+def history(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A small honest history on a chain of this module."""
+    return Scene(anvil, tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def scene(history: Scene) -> Iterator[Scene]:
+    """The honest history; what the test does to it is undone afterwards."""
+    snapshot = history.rpc.call("evm_snapshot")
+    log = dict(history.history.log.transactions)  # type: ignore[attr-defined]
+    nonces = dict(history.history.log._nonces)  # type: ignore[attr-defined]
+    yield history
+    history.rpc.call("evm_revert", snapshot)
+    history.history.log.transactions = log  # type: ignore[attr-defined]
+    history.history.log._nonces = nonces  # type: ignore[attr-defined]
