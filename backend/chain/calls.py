@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from backend.chain.abi import encode_call
@@ -39,15 +39,30 @@ def cancel_receipt(receipt_id: bytes) -> bytes:
     return encode_call("Trust", "cancelReceipt", (receipt_id,))
 
 
+def confirmation_hint(confirmed: Iterable[int], position: int) -> int:
+    """`positionHint` of Trust: 1 + the first position of the last confirmed range that begins
+    below `position`, 0 when there is none. `confirmed`: first positions of confirmed ranges."""
+    return max((first + 1 for first in confirmed if first < position), default=0)
+
+
 def record_registry_retirement(
     retirement: RegistryRetirement,
-    exchanges: Sequence[Exchange],
-    position_hint: int,
+    exchanges: Iterable[Exchange],
+    confirmed: Collection[int],
     signatures: Iterable[Signature],
 ) -> bytes:
-    """Trust.recordRegistryRetirement; hint from Contracts.confirmation_hint."""
-    swaps = [(one.position, one.counterpart, one.tonnes) for one in exchanges]
-    args = (retirement.message(), swaps, position_hint, ordered_signatures(signatures))
+    """Trust.recordRegistryRetirement; `confirmed` from Contracts.confirmed_firsts or the index."""
+    swaps = [
+        {
+            "position": one.position,
+            "counterpart": one.counterpart,
+            "tonnes": one.tonnes,
+            "hint": confirmation_hint(confirmed, one.counterpart),
+        }
+        for one in exchanges
+    ]
+    hint = confirmation_hint(confirmed, retirement.first_position)
+    args = (retirement.message(), swaps, hint, ordered_signatures(signatures))
     return encode_call("Trust", "recordRegistryRetirement", args)
 
 

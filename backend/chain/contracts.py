@@ -268,17 +268,16 @@ class Contracts:
         raw = self.read("Trust", "registered", series_id, first, block=block)
         return raw["last"], raw["next"], raw["classId"]
 
-    def confirmation_hint(self, class_id: int, first_position: int) -> int:
-        """The `positionHint` of `recordRegistryRetirement`: 1 + the first position of the last
-        confirmed range that begins below `first_position`, 0 if none. From Trust's events."""
+    def confirmed_firsts(self, class_id: int) -> list[int]:
+        """First positions of the ranges of a class that a registry has confirmed, ascending;
+        what `record_registry_retirement` makes its hints from. Read from Trust's events."""
         logs = self.rpc.get_logs(
             [self.deployment["Trust"]],
             self.deployment.deployed_at_block,
             self.rpc.block_number(),
             [abi.topic("Trust", "RegistryRetirementRecorded"), None, f"0x{class_id:064x}"],
         )
-        firsts = [int(log["data"][2:66], 16) for log in logs]
-        return max((first + 1 for first in firsts if first < first_position), default=0)
+        return sorted(int(log["data"][2:66], 16) for log in logs)
 
     def blocks_of(self, class_id: int, block: BlockId = "latest") -> list[MintedBlock]:
         """Blocks of a class as they were minted, in the order of their positions."""
