@@ -109,7 +109,10 @@ class Postgres:
         finally:
             words.unlink()
         if made.returncode != 0:
-            raise LocalError(f"initdb failed: {made.stderr.strip()}", data=str(self.data))
+            message = f"initdb failed: {made.stderr.strip()}"
+            if "user does not exist" in message:
+                message += "; initdb wants a user with a name: add one to the user database"
+            raise LocalError(message, data=str(self.data))
         (self.data / "causeway-ready").touch()
         return True
 

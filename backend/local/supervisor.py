@@ -84,6 +84,7 @@ class Supervisor:
         self._watched: list[Watched] = []
         self._registered: dict[str, Child] = {}
         self._signals = 0
+        self._recovery_due = False
         self._directory = Path.cwd()
         self._postgres: Postgres | None = None
         self._nats: Nats | None = None
@@ -327,6 +328,7 @@ class Supervisor:
             self._check_signals()
             for watched in self._watched:
                 self._keep(watched)
+            self._recover()
             if current is None and steps:
                 step = steps.pop(0)
                 log = self._log(step.name)
@@ -401,7 +403,29 @@ class Supervisor:
         self._say(f"{watched.name} runs again.")
         if isinstance(watched.runnable, Anvil):
             self._say_chain(watched.runnable)
+            self._recovery_due = True
+
+    def _recover(self) -> None:
+        """After the chain came back: bring it to where the database stands, or end everything.
+
+        Recovery needs the other services; when one died too it waits for that one's return.
+        """
+        if not self._recovery_due or self._embedded_is_down():
+            return
+        try:
             self._run_step(self.plan.recover)
+        except LocalError:
+            if not self._embedded_is_down():
+                raise
+            return
+        self._recovery_due = False
+
+    def _embedded_is_down(self) -> bool:
+        return any(
+            watched.dead or not watched.runnable.healthy()
+            for watched in self._watched
+            if not isinstance(watched.runnable, OwnService)
+        )
 
     def _save_chain(self) -> float:
         """Save the chain's state when its head moved; returns the seconds it took."""

@@ -77,6 +77,24 @@ def test_each_killed_service_runs_again_and_keeps_what_it_acknowledged(home: Pat
         assert run.stop() == 0
 
 
+def test_recovery_waits_for_a_database_that_died_with_the_chain(home: Path) -> None:
+    recovered = home.parent / "recovered"
+    recover = step(
+        "recover",
+        "import psycopg\n"
+        "from backend.settings import Settings\n"
+        "psycopg.connect(Settings.load().require_database_url()).close()\n"
+        f"open({str(recovered)!r}, 'a').write('x')",
+    )
+    with supervised(home, recover=recover) as run:
+        run.wait_for(RUNNING)
+        for name in ("anvil", "postgres"):
+            os.kill(run.pid(name), signal.SIGKILL)
+        eventually(lambda: recovered.read_text() == "xx")
+        assert "postgres runs again." in run.output
+        assert run.process.poll() is None
+
+
 def test_a_clean_stop_keeps_the_chain_and_the_rows_for_the_next_run(home: Path) -> None:
     with supervised(home) as run:
         run.wait_for(RUNNING)
