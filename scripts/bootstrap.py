@@ -4,11 +4,14 @@ Runs under the system's Python, before anything is installed: standard library o
 that older versions can read far enough to be told that they are too old.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +22,7 @@ NODE_LOCKS = ("package-lock.json", "package.json")
 SUPPORTED = ((3, 11), (3, 14))
 
 
-def main():
+def main() -> None:
     """Set up what is missing; the exit status says whether it worked."""
     check_version(sys.version_info[:2])
     begun = time.time()
@@ -29,7 +32,7 @@ def main():
         print(f"Set up in {time.time() - begun:.0f} s.", flush=True)
 
 
-def check_version(version):
+def check_version(version: tuple[int, int]) -> None:
     """Refuse a Python that the locked packages do not support."""
     if not SUPPORTED[0] <= tuple(version) < SUPPORTED[1]:
         sys.exit(
@@ -38,7 +41,7 @@ def check_version(version):
         )
 
 
-def bring_up_to_date(stamp, locks, install):
+def bring_up_to_date(stamp: Path, locks: Sequence[str], install: Callable[[], None]) -> bool:
     """Run `install` unless the stamp holds the digest of the lock files; True when it ran."""
     digest = hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in locks)).hexdigest()
     # The absolute path is part: a checkout that was moved has a broken environment.
@@ -51,7 +54,7 @@ def bring_up_to_date(stamp, locks, install):
     return True
 
 
-def install_python():
+def install_python() -> None:
     """The virtual environment with every locked package and this project, editable."""
     print("Installing the Python packages of requirements.lock …", flush=True)
     environment = [sys.executable, "-m", "venv", "--clear", str(VENV)]
@@ -65,7 +68,7 @@ def install_python():
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."])
 
 
-def install_node():
+def install_node() -> None:
     """The npm packages, by the Node that came as a Python package."""
     print("Installing the npm packages of package-lock.json …", flush=True)
     lock = ROOT / "package-lock.json"
@@ -89,7 +92,7 @@ def install_node():
         sys.exit("npm wanted to change package-lock.json: it does not fit package.json.")
 
 
-def run(command, environment=None):
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     """Run a command in the checkout; its failure is ours."""
     status = subprocess.call(command, cwd=str(ROOT), env=environment)
     if status != 0:
