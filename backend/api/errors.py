@@ -31,6 +31,8 @@ STATUS: dict[type[CausewayError], int] = {
     errors.NotAuthorised: 403,
     errors.NotFound: 404,
     errors.ServiceError: 503,
+    # Not a failure of the service: whoever asks for a chain block far ahead raises no alarm.
+    errors.IndexBehind: 409,
     errors.ChainRejected: 502,
     errors.LocalError: 500,
 }
@@ -88,7 +90,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({*statuses, 422, 503})
+        for status in sorted({*statuses, 409, 422, 503})
     }
 
 

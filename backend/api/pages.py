@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from importlib.resources import files
 from typing import Any
+from unicodedata import category
 from urllib.parse import parse_qsl
 
 from eth_utils.hexadecimal import is_hex
@@ -30,6 +31,9 @@ from backend.store.queries.reading import deployment
 MOST_FORM_BYTES = 16_384
 _FIELDS = ("salt", "beneficiary", "purpose", "period", "instruction_hash")
 _NO_HASH = "0x" + "00" * 32
+#: Embeddings, overrides and isolates of direction, and what has no width (not the joiners that
+#: emoji and Indic scripts need).
+_DECEPTIVE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff")
 
 router = APIRouter(include_in_schema=False)
 _style = (files("backend") / "web" / "static" / "causeway.css").read_bytes()
@@ -56,7 +60,20 @@ def _day(number: int) -> str:
         return str(number)
 
 
+def _visible(text: str) -> str:
+    """Characters that reorder or hide text, and controls, by their code points.
+
+    Whoever wrote a text could make it look like another one: an override of direction shows the
+    letters of a name backwards. Letters of right-to-left scripts stay what they are.
+    """
+    return "".join(
+        f"[U+{ord(char):04X}]" if char in _DECEPTIVE or category(char) == "Cc" else char
+        for char in text
+    )
+
+
 _templates.filters.update(
+    visible=_visible,
     kilograms=format_kilograms,
     tonnes=lambda tonnes: f"{tonnes:,} t",
     number=lambda value: f"{value:,}",

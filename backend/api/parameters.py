@@ -40,25 +40,32 @@ def _hash(value: Any) -> Any:
     return value.lower()
 
 
-def _whole(largest: int, digits: int) -> BeforeValidator:
-    rule = f"is not a whole number in decimal digits, at most {largest}"
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,19}")
+
+
+def _whole(smallest: int, largest: int) -> BeforeValidator:
+    rule = f"is not a whole number in decimal digits, {smallest} … {largest}"
 
     def check(value: Any) -> Any:
-        if isinstance(value, int):
-            return value
-        if not re.fullmatch(rf"[0-9]{{1,{digits}}}", value) or int(value) > largest:
+        # A default or a value that was checked before comes as an int.
+        if isinstance(value, str):
+            if not _WHOLE.fullmatch(value):
+                raise ValueError(rule)
+            value = int(value)
+        if not smallest <= value <= largest:
             raise ValueError(rule)
-        return int(value)
+        return value
 
     return BeforeValidator(check)
 
 
-def _number(largest: int, example: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    # The pattern admits one digit less than the largest number has: all of those are in range.
-    digits = len(str(largest)) - 1
-    schema = {"type": "string", "pattern": rf"^[0-9]{{1,{digits}}}$", "examples": [example]}
-    return _whole(largest, digits + 1), WithJsonSchema(schema)
+def _digits(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$", "examples": [example]})
 
+
+#: Below 2^63 and 2^64, up to the last few values that no short pattern tells apart.
+_BELOW_2_63 = "[1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17}"
+_BELOW_2_64 = "0|[1-9][0-9]{0,18}|1[0-7][0-9]{18}"
 
 _CLASS_EXAMPLE = "0x5d3a0c3fd6b3ac1bd7d2f4a2e6f4b1c98f1e8f3f3c5b1a0de2c7b6a594837261"
 _ADDRESS_EXAMPLE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -87,10 +94,10 @@ Hash = Annotated[
         {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$", "examples": [_HASH_EXAMPLE]}
     ),
 ]
-BlockNumber = Annotated[int, *_number(2**63 - 1, "1200")]
-SerialNumber = Annotated[int, *_number(MAX_SERIAL, "945215200")]
-CertificateId = Annotated[int, *_number(2**64 - 1, "4294967297")]
-ImportId = Annotated[int, *_number(2**63 - 1, "1")]
+BlockNumber = Annotated[int, _whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1200")]
+SerialNumber = Annotated[int, _whole(1, MAX_SERIAL), _digits(_BELOW_2_63, "945215200")]
+CertificateId = Annotated[int, _whole(0, 2**64 - 1), _digits(_BELOW_2_64, "4294967297")]
+ImportId = Annotated[int, _whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1")]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
 Year = Annotated[int, Field(ge=1900, le=2200)]
 
@@ -105,7 +112,8 @@ SeriesPath = Annotated[
     Path(
         description="Series: `VCS:2`, `GS:11603:2025:30256`, `CDM:RW`, or its hash on chain.",
         max_length=80,
-        pattern=r"^([A-Z]{2,3}(:[0-9A-Z]{1,10}){1,3}|0x[0-9a-fA-F]{64})$",
+        pattern=r"^(VCS:[12]|(GS|ACR|CAR|ART):[0-9]{1,9}:[0-9]{1,4}:[0-9]{1,9}|CDM:[A-Z]{2}"
+        r"|0x[0-9a-fA-F]{64})$",
         examples=["VCS:2"],
     ),
 ]
@@ -119,7 +127,7 @@ class Query(BaseModel):
     min_block: BlockNumber | None = Field(
         default=None,
         description="Answer only with this chain block indexed: waits at most one second, then"
-        " 503 says how far behind the index is.",
+        " 409 says how far behind the index is.",
     )
 
 

@@ -51,6 +51,7 @@ class Services:
     chain: Chain | None
     bus: Bus | None
     confirmations: int
+    longest_wait_seconds: float = LONGEST_WAIT_SECONDS
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _chain_number: tuple[float, int | None] = (float("-inf"), None)
 
@@ -65,7 +66,7 @@ class Services:
 
         Raises IndexBehind when the index does not reach it within a second.
         """
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        deadline = time.monotonic() + self.longest_wait_seconds
         while True:
             # Taken before looking: a head that arrives meanwhile is not missed.
             news = self._news

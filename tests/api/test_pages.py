@@ -1,0 +1,238 @@
+"""The pages: what strangers wrote stays text, private texts are checked, nothing is loaded."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from tests.api.conftest import HOSTILE, SECRET, World
+
+pytestmark = pytest.mark.integration
+
+PAGES = ("/", "/docs")
+FORM = {
+    "salt": "0x" + SECRET.salt.hex(),
+    "beneficiary": SECRET.beneficiary,
+    "purpose": SECRET.purpose,
+    "period": SECRET.period,
+    "instruction_hash": "",
+}
+
+
+class Reader(HTMLParser):
+    """What a browser makes of a page: its elements with attributes, and its words."""
+
+    VOID = frozenset(("meta", "link", "input", "br"))
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def read(client: httpx.Client, path: str) -> Reader:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    reader = Reader(answer.text)
+    assert reader.open == [], "an element is not closed"
+    return reader
+
+
+def certificates(world: World) -> list[str]:
+    ids = (world.plain, world.hostile, world.secret, world.confirmed)
+    return [f"/certificates/{number}" for number in ids]
+
+
+def test_pages_load_one_style_sheet_and_nothing_else(client: httpx.Client, world: World) -> None:
+    for path in (*PAGES, *certificates(world)):
+        for tag, attributes in read(client, path).elements:
+            assert tag not in ("script", "style", "img", "iframe", "object", "embed", "base")
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+            for name in ("href", "src", "action"):
+                target = attributes.get(name) or ""
+                assert not re.match(r"(?i)\s*(//|[a-z]+:)", target), (path, target)
+            if tag == "link":
+                assert attributes["href"] == "/static/causeway.css"
+    style = client.get("/static/causeway.css").text
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_policy_forbids_scripts_frames_and_other_hosts(client: httpx.Client, world: World) -> None:
+    for path in (*PAGES, *certificates(world)):
+        policy = client.get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self'")
+        assert "script-src" not in policy
+        assert "unsafe" not in policy
+        assert "form-action 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_what_a_stranger_wrote_stays_text(client: httpx.Client, world: World) -> None:
+    page = client.get(f"/certificates/{world.hostile}").text
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    words = read(client, f"/certificates/{world.hostile}").words
+    assert HOSTILE.beneficiary in words
+    assert HOSTILE.period in words
+    # The override of direction is shown as what it is, Arabic and emoji as they are.
+    assert HOSTILE.purpose.replace("\u202e", "[U+202E]") in words
+    assert "\u202e" not in page
+
+
+def test_a_certificate_says_what_the_chain_says(client: httpx.Client, world: World) -> None:
+    found = client.get(f"/v1/certificates/{world.plain}").json()["data"]
+    words = read(client, f"/certificates/{world.plain}").words
+    assert "1.500 t" in words
+    for name in ("owner", "holder", "transaction_hash", "details_hash", "certificate_id"):
+        assert found["retirement"][name] in words
+    for piece in found["pieces"]:
+        for run in piece["serials"]:
+            assert f"{run['series']} / {run['first']}" in words
+    assert "registry confirmation pending" in words
+    assert "certificate(" in words
+    assert "serialAt(" in words
+
+
+def test_a_confirmed_certificate_shows_reference_and_both_serials(
+    client: httpx.Client, world: World
+) -> None:
+    words = read(client, f"/certificates/{world.confirmed}").words
+    assert "confirmed by the registry" in words
+    assert "REF-1, 01 September 2026" in words
+    assert "Serials that were expected at the retirement" in words
+    assert "Serials that were expected" not in read(client, f"/certificates/{world.plain}").words
+
+
+def test_a_private_certificate_shows_the_hash_and_no_text(
+    client: httpx.Client, world: World
+) -> None:
+    words = read(client, f"/certificates/{world.secret}").words
+    assert "0x" + SECRET.hash.hex() in words
+    assert SECRET.beneficiary not in words
+    assert "Reveal the private texts" in words
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_private_texts_that_hash_to_what_the_chain_holds_are_shown(
+    client: httpx.Client, world: World, method: str
+) -> None:
+    path = f"/certificates/{world.secret}"
+    given = {"params": FORM} if method == "GET" else {"data": FORM}
+    answer = client.request(method, path, **given)  # type: ignore[arg-type]
+    assert answer.headers["cache-control"] == "no-store"
+    words = Reader(answer.text).words
+    assert SECRET.beneficiary in words
+    assert "Checked: these private texts" in words
+    assert "Reveal the private texts" not in words
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"beneficiary": "Somebody else"}, "these texts hash to"),
+        ({"salt": "0x" + "08" * 32}, "these texts hash to"),
+        ({"salt": "7"}, "is not 0x and 64 hex digits"),
+        ({"salt": ""}, "is not 0x and 64 hex digits"),
+        ({"instruction_hash": "0x12"}, "is not 0x and 64 hex digits"),
+        ({"purpose": "x" * 257}, "is longer than 256 bytes"),
+        ({"purpose": "a\nb"}, "holds a control character"),
+        ({"beneficiary": '"><script>alert(1)</script>'}, "these texts hash to"),
+    ],
+)
+def test_texts_that_do_not_hash_to_it_are_refused(
+    client: httpx.Client, world: World, changed: dict[str, str], says: str
+) -> None:
+    answer = client.post(f"/certificates/{world.secret}", data={**FORM, **changed})
+    assert answer.status_code == 200
+    assert "<script" not in answer.text
+    words = Reader(answer.text).words
+    assert says in words
+    assert "Checked:" not in words
+
+
+def test_a_public_certificate_ignores_texts_somebody_claims(
+    client: httpx.Client, world: World
+) -> None:
+    claimed = {**FORM, "beneficiary": "A liar"}
+    for answer in (
+        client.post(f"/certificates/{world.plain}", data=claimed),
+        client.get(f"/certificates/{world.plain}", params=claimed),
+    ):
+        assert "A liar" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{}", "application/json", 415),
+        (b"a=" + b"x" * 20_000, "application/x-www-form-urlencoded", 413),
+        (b"salt=\xff", "application/x-www-form-urlencoded", 422),
+        (b"&".join(b"a=b" for _ in range(30)), "application/x-www-form-urlencoded", 422),
+    ],
+)
+def test_a_form_that_is_none_is_refused(
+    client: httpx.Client, world: World, content: bytes, kind: str, status: int
+) -> None:
+    answer = client.post(
+        f"/certificates/{world.secret}", content=content, headers={"Content-Type": kind}
+    )
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_private_texts_never_reach_the_log(
+    client: httpx.Client, world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.get(f"/certificates/{world.secret}", params=FORM)
+    client.post(f"/certificates/{world.secret}", data=FORM)
+    written = capfd.readouterr()
+    assert f"/certificates/{world.secret}" in written.out + written.err
+    assert SECRET.beneficiary not in written.out + written.err
+    assert FORM["salt"] not in written.out + written.err
+
+
+def test_the_landing_page_links_reference_classes_and_certificates(
+    client: httpx.Client, world: World
+) -> None:
+    links = {a.get("href") for tag, a in read(client, "/").elements if tag == "a"}
+    assert {"/docs", "/openapi.json", "/v1/classes", "/v1/retirements"} <= links
+    newest = client.get("/v1/retirements", params={"limit": 1}).json()["data"][0]
+    assert f"/certificates/{newest['certificate_id']}" in links
+
+
+def test_every_link_of_a_page_leads_somewhere(client: httpx.Client, world: World) -> None:
+    for path in (*PAGES, *certificates(world)):
+        reader = read(client, path)
+        ids = {a["id"] for _, a in reader.elements if "id" in a}
+        for tag, attributes in reader.elements:
+            target = attributes.get("href") or ""
+            if tag == "a" and target.startswith("#"):
+                assert target[1:] in ids, target
+            elif tag == "a":
+                assert client.get(target).status_code == 200, target
+
+
+def test_the_reference_names_every_route(client: httpx.Client) -> None:
+    words = read(client, "/docs").words
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in words
