@@ -166,7 +166,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         view
         returns (uint64 last, uint64 next, uint256 classId)
     {
-        SerialIntervals.Node memory node = _serials.at(seriesId, first);
+        SerialIntervals.Node memory node = _serials.nodeAt(seriesId, first);
         if (first != 0 && node.last != 0) classId = CREDITS.classAt(uint32(node.payload >> 32));
         return (node.last, node.next, classId);
     }
@@ -182,8 +182,8 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         view
         returns (bytes32 seriesId, uint64 first, uint64 last, uint48 firstPosition)
     {
-        Blocks.Block memory held = _assignment.blocks.at(classId, index);
-        firstPosition = index == 0 ? 0 : _assignment.blocks.at(classId, index - 1).end;
+        Blocks.Block memory held = _assignment.blocks.blockAt(classId, index);
+        firstPosition = index == 0 ? 0 : _assignment.blocks.blockAt(classId, index - 1).end;
         last = held.first + (held.end - firstPosition - 1);
         return (_seriesId(held.series), held.first, last, firstPosition);
     }
@@ -311,7 +311,8 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
             if (tonnes == 0 || !inside || !apart) {
                 revert ExchangeInvalid(classId, position, other, tonnes);
             }
-            if (other >= end || tonnes > end - other) {
+            // The whole confirmation is unconfirmed so far; what lies outside it may not be.
+            if (other < first || other >= end || tonnes > end - other) {
                 _requireUnconfirmed(classId, other, other + tonnes - 1, swap.hint);
             }
 
@@ -393,7 +394,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         place = _confirmed.find(key, low, hint);
         uint64 other = place.taken(low, high);
         if (other != 0) {
-            uint64 otherLast = _confirmed.at(key, other).last;
+            uint64 otherLast = _confirmed.nodeAt(key, other).last;
             revert PositionsConfirmed(classId, uint48(other - 1), uint48(otherLast - 1));
         }
     }
@@ -434,7 +435,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     }
 
     function _seriesNumber(bytes32 seriesId) private view returns (uint32) {
-        return uint32(_serials.at(seriesId, 0).payload);
+        return uint32(_serials.nodeAt(seriesId, 0).payload);
     }
 
     function _seriesId(uint32 seriesNumber) private view returns (bytes32) {

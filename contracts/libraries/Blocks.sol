@@ -82,7 +82,7 @@ library Blocks {
     }
 
     /// @notice Block `index` of a class that has more than `index` blocks.
-    function at(Store storage self, uint256 classId, uint256 index)
+    function blockAt(Store storage self, uint256 classId, uint256 index)
         internal
         view
         returns (Block memory)
@@ -106,7 +106,7 @@ library Blocks {
         // Blocks below `low` end at or below the position, those from `high` on above it.
         while (low < high) {
             uint256 middle = (low + high) / 2;
-            Block memory probe = at(self, classId, middle);
+            Block memory probe = blockAt(self, classId, middle);
             if (probe.end > position) {
                 high = middle;
                 held = probe;

@@ -30,7 +30,7 @@ library SerialIntervals {
     }
 
     /// @notice The interval that begins at `first`; all 0 when there is none.
-    function at(Register storage self, bytes32 key, uint64 first)
+    function nodeAt(Register storage self, bytes32 key, uint64 first)
         internal
         view
         returns (Node memory)
@@ -80,7 +80,7 @@ library SerialIntervals {
         place = find(self, key, first, hint);
         uint64 other = taken(place, first, last);
         if (other != 0) {
-            revert ITrust.SerialsOverlap(key, first, last, other, at(self, key, other).last);
+            revert ITrust.SerialsOverlap(key, first, last, other, nodeAt(self, key, other).last);
         }
     }
 

@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC1155Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {CreditClass, ICarbonCredits} from "../../contracts/interfaces/ICarbonCredits.sol";
+import {IParticipants} from "../../contracts/interfaces/IParticipants.sol";
+import {
+    Exchange,
+    Interval,
+    ITrust,
+    Receipt,
+    RegistryRetirement,
+    Series
+} from "../../contracts/interfaces/ITrust.sol";
+import {Deployment} from "./support/Deployment.sol";
+
+/// @dev Everything the first issue says must be refused, each with the values that explain it.
+contract RefusalsTest is Deployment {
+    function setUp() public {
+        deploy();
+    }
+
+    // ------------------------------------------------------------- receipts
+
+    function test_L10_refuses_a_receipt_used_twice() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = mint(receipt);
+        check(trust.receiptStatus(id) == ITrust.ReceiptStatus.Minted, "minted");
+        bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
+
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustReceiptUsed.selector, id));
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function test_L5_refuses_a_receipt_signed_for_another_chain() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.chainId(999);
+
+        // For this chain the signatures are of somebody who is nobody here.
+        vm.expectRevert();
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function test_refuses_a_receipt_past_its_validity_and_takes_it_on_the_last_second() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        receipt.validUntil = uint64(NOW);
+        bytes32 id = trust.hashReceipt(receipt);
+        bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
+        vm.warp(NOW + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ITrust.TrustReceiptExpired.selector,
+                id,
+                receipt.validUntil,
+                uint256(receipt.validUntil) + 1
+            )
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+
+        vm.warp(receipt.validUntil);
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function test_L5_refuses_one_signature_or_two_of_one_role() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        bytes[][5] memory tries = [
+            new bytes[](0),
+            by(id, CUSTODIAN),
+            by(id, ATTESTOR),
+            by(id, CUSTODIAN, CUSTODIAN_2),
+            by(id, ATTESTOR, ATTESTOR_2)
+        ];
+        uint8[2][5] memory given =
+            [[uint8(0), 0], [uint8(1), 0], [uint8(0), 1], [uint8(2), 0], [uint8(0), 2]];
+        for (uint256 i = 0; i < tries.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    ITrust.TrustApprovalsMissing.selector, given[i][0], 1, given[i][1], 1
+                )
+            );
+            trust.mintWithReceipt(receipt, noHints(1), tries[i]);
+        }
+    }
+
+    function test_L5_refuses_the_same_party_in_both_roles() public {
+        address party = vm.addr(CUSTODIAN);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ITrust.TrustSignerHasRole.selector, party, ITrust.Role.Custodian
+            )
+        );
+        trust.setSigner(party, ITrust.Role.Attestor);
+
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        bytes[] memory twice = new bytes[](2);
+        twice[0] = by(id, CUSTODIAN)[0];
+        twice[1] = twice[0];
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustSignaturesNotAscending.selector, party, party)
+        );
+        trust.mintWithReceipt(receipt, noHints(1), twice);
+    }
+
+    function test_L5_refuses_a_stranger_and_one_who_lost_the_role() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustSignerUnknown.selector, vm.addr(STRANGER))
+        );
+        trust.mintWithReceipt(receipt, noHints(1), by(id, STRANGER));
+
+        trust.setSigner(vm.addr(ATTESTOR), ITrust.Role.None);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustSignerUnknown.selector, vm.addr(ATTESTOR))
+        );
+        trust.mintWithReceipt(receipt, noHints(1), by(id, ATTESTOR));
+    }
+
+    function test_L5_thresholds_count_and_are_never_nothing() public {
+        trust.setThresholds(2, 2);
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustApprovalsMissing.selector, 1, 2, 1, 2)
+        );
+        trust.mintWithReceipt(receipt, noHints(1), by(id, CUSTODIAN, ATTESTOR));
+        uint256[] memory keys = new uint256[](4);
+        (keys[0], keys[1], keys[2], keys[3]) = (CUSTODIAN, ATTESTOR, CUSTODIAN_2, ATTESTOR_2);
+        trust.mintWithReceipt(receipt, noHints(1), signed(id, keys));
+
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustThresholdInvalid.selector, 0, 1));
+        trust.setThresholds(0, 1);
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustThresholdInvalid.selector, 1, 0));
+        trust.setThresholds(1, 0);
+    }
+
+    function test_L10_a_cancelled_receipt_never_mints_and_either_signer_cancels() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustNotASigner.selector, address(this)));
+        trust.cancelReceipt(id);
+        vm.prank(vm.addr(ATTESTOR));
+        trust.cancelReceipt(id);
+        check(trust.receiptStatus(id) == ITrust.ReceiptStatus.Cancelled, "cancelled");
+
+        bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustReceiptCancelled.selector, id));
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function test_refuses_a_receipt_that_only_shares_the_64_bits_of_its_key() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes32 id = trust.hashReceipt(receipt);
+        bytes32 twin = bytes32(uint256(id) ^ (1 << 255));
+        vm.prank(vm.addr(CUSTODIAN));
+        trust.cancelReceipt(twin);
+        check(trust.receiptStatus(id) == ITrust.ReceiptStatus.Unknown, "the twin's status");
+
+        bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ITrust.TrustReceiptKeyTaken.selector, id, uint64(uint256(id))
+            )
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function test_refuses_no_interval_too_many_or_hints_that_do_not_match() public {
+        Receipt memory receipt = receiptFor(holder, new Interval[](0));
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 0, 0));
+        trust.mintWithReceipt(receipt, noHints(0), signatures);
+
+        receipt = receiptFor(holder, one(1, 2));
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 1, 2));
+        trust.mintWithReceipt(receipt, noHints(2), signatures);
+
+        Interval[] memory many = new Interval[](65);
+        for (uint64 i = 0; i < 65; ++i) {
+            many[i] = Interval(vcsSeries(), 10 * i + 1, 10 * i + 2);
+        }
+        receipt = receiptFor(holder, many);
+        vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 65, 65));
+        trust.mintWithReceipt(receipt, noHints(65), signatures);
+    }
+
+    // -------------------------------------------------------------- serials
+
+    function test_L2_refuses_an_overlap_also_by_one_serial() public {
+        mint(holder, 100, 199);
+        mint(holder, 300, 399);
+        bytes32 series = trust.hashSeries(vcsSeries());
+        uint64[2][8] memory overlaps = [
+            [uint64(199), 250],
+            [uint64(50), 100],
+            [uint64(100), 199],
+            [uint64(150), 150],
+            [uint64(1), 500],
+            [uint64(399), 399],
+            [uint64(200), 300],
+            [uint64(100), 100]
+        ];
+        uint64[2][8] memory taken = [
+            [uint64(100), 199],
+            [uint64(100), 199],
+            [uint64(100), 199],
+            [uint64(100), 199],
+            [uint64(100), 199],
+            [uint64(300), 399],
+            [uint64(300), 399],
+            [uint64(100), 199]
+        ];
+        for (uint256 i = 0; i < overlaps.length; ++i) {
+            (uint64 first, uint64 last) = (overlaps[i][0], overlaps[i][1]);
+            Receipt memory receipt = receiptFor(buyer, one(first, last));
+            bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    ITrust.SerialsOverlap.selector, series, first, last, taken[i][0], taken[i][1]
+                )
+            );
+            trust.mintWithReceipt(receipt, noHints(1), signatures);
+        }
+        // Its neighbours to both sides touch no serial of it.
+        mint(holder, 200, 299);
+        mint(holder, 99, 99);
+        mint(holder, type(uint64).max - 1, type(uint64).max);
+    }
+
+    function test_L2_refuses_two_intervals_of_one_receipt_that_overlap() public {
+        Interval[] memory intervals = new Interval[](2);
+        intervals[0] = Interval(vcsSeries(), 10, 20);
+        intervals[1] = Interval(vcsSeries(), 20, 30);
+        Receipt memory receipt = receiptFor(holder, intervals);
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        bytes32 series = trust.hashSeries(vcsSeries());
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.SerialsOverlap.selector, series, 20, 30, 10, 20)
+        );
+        trust.mintWithReceipt(receipt, noHints(2), signatures);
+    }
+
+    function test_refuses_an_interval_that_begins_at_0_or_ends_before_it_begins() public {
+        uint64[2][2] memory wrong = [[uint64(0), 5], [uint64(6), 5]];
+        for (uint256 i = 0; i < 2; ++i) {
+            Receipt memory receipt = receiptFor(holder, one(wrong[i][0], wrong[i][1]));
+            bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    ITrust.SerialIntervalInvalid.selector, wrong[i][0], wrong[i][1]
+                )
+            );
+            trust.mintWithReceipt(receipt, noHints(1), signatures);
+        }
+    }
+
+    function test_refuses_a_wrong_hint_and_repairs_a_stale_one_within_32_nodes() public {
+        for (uint64 i = 1; i <= 40; ++i) {
+            mintHinted(i * 100, (i - 1) * 100, 1);
+        }
+        bytes32 series = trust.hashSeries(vcsSeries());
+        // Not registered, at the place itself, and above it.
+        uint64[3] memory wrong = [uint64(150), 250, 300];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            bytes memory refusal = abi.encodeWithSelector(
+                ITrust.SerialHintInvalid.selector, series, wrong[i], 250
+            );
+            hinted(250, wrong[i], 2, refusal);
+        }
+        hinted(
+            3350,
+            0,
+            2,
+            abi.encodeWithSelector(ITrust.SerialHintTooFar.selector, series, 0, 3350)
+        );
+        mintHinted(3250, 0, 3);
+        (uint64 last, uint64 next, uint256 classId) = trust.registered(series, 3250);
+        (,, uint256 id) = credits.hashClass(vcs());
+        equal(last, 3250, "last");
+        equal(next, 3300, "next");
+        equal(classId, id, "class");
+        (last, next, classId) = trust.registered(series, 0);
+        equal(next, 100, "lowest");
+        equal(classId, 0, "the head is of no class");
+    }
+
+    /// @dev One serial; the salt makes receipts differ.
+    function mintHinted(uint64 serial, uint64 hint, uint256 salt) private {
+        hinted(serial, hint, salt, "");
+    }
+
+    /// @dev Expects the refusal when there is one, after everything else has been read.
+    function hinted(uint64 serial, uint64 hint, uint256 salt, bytes memory refusal) private {
+        Receipt memory receipt = receiptFor(holder, one(serial, serial));
+        receipt.evidenceHash = bytes32(salt);
+        uint64[] memory hints = new uint64[](1);
+        hints[0] = hint;
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        if (refusal.length != 0) vm.expectRevert(refusal);
+        trust.mintWithReceipt(receipt, hints, signatures);
+    }
+
+    function test_L2_refuses_series_that_are_not_canonical_or_of_another_programme() public {
+        (string[9] memory names, uint256[][9] memory codes) = wrongSeries();
+        for (uint256 i = 0; i < names.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    ITrust.TrustSeriesNotCanonical.selector, names[i], codes[i]
+                )
+            );
+            trust.hashSeries(Series(names[i], codes[i]));
+        }
+
+        Interval[] memory intervals = new Interval[](1);
+        intervals[0] = Interval(gsSeries(1), 1, 5);
+        Receipt memory receipt = receiptFor(holder, intervals);
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustSeriesForeign.selector, "VCS", "GS")
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    function wrongSeries()
+        private
+        pure
+        returns (string[9] memory names, uint256[][9] memory codes)
+    {
+        names = ["VCS", "VCS", "vcs", "", "GS", "GS", "CDM", "CDM", "CCER"];
+        for (uint256 i = 0; i < 9; ++i) {
+            codes[i] = new uint256[](i == 4 || i == 5 ? 3 : 1);
+        }
+        codes[1][0] = 3;
+        codes[2][0] = 1;
+        codes[4][1] = 65_536;
+        codes[5][2] = 1 << 32;
+        // "rw" and a code above two bytes whose low bytes are "RW".
+        codes[6][0] = 0x7277;
+        codes[7][0] = 0x15257;
+    }
+
+    function test_a_gold_standard_class_takes_cer_serials_of_the_cdm() public {
+        uint256[] memory codes = new uint256[](1);
+        codes[0] = 0x5257;
+        Interval[] memory intervals = new Interval[](1);
+        intervals[0] = Interval(Series("CDM", codes), 7, 9);
+        Receipt memory receipt = receiptFor(holder, intervals);
+        receipt.creditClass = classOf("GS", "11603");
+        mint(receipt);
+        (,, uint256 id) = credits.hashClass(receipt.creditClass);
+        equal(credits.totalSupply(id), 3000, "supply");
+
+        receipt.creditClass = classOf("VCS", "11603");
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITrust.TrustSeriesForeign.selector, "VCS", "CDM")
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    // -------------------------------------------------------------- classes
+
+    function test_refuses_a_class_whose_hash_differs() public {
+        uint256 id = mint(holder, 100, 199);
+        (bytes32 project, bytes32 vintage) = credits.classHashes(id);
+        // Two classes with the same id are out of reach, so another hash is written in.
+        bytes32 slot = halvesSlot(id);
+        vm.store(address(credits), slot, vm.load(address(credits), slot) ^ bytes32(uint256(1)));
+        Receipt memory receipt = receiptFor(holder, one(200, 299));
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        bytes32 stored = vintage ^ bytes32(uint256(1) << 128);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsClassHashDiffers.selector, id, stored, vintage
+            )
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+
+        vm.store(
+            address(credits),
+            slot,
+            vm.load(address(credits), slot) ^ bytes32(uint256(1) << 255)
+        );
+        stored = project ^ bytes32(uint256(1) << 255);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsClassHashDiffers.selector, id, stored, project
+            )
+        );
+        trust.mintWithReceipt(receipt, noHints(1), signatures);
+    }
+
+    /// @dev Finds the slot of the halves by what it must hold, wherever the mapping is.
+    function halvesSlot(uint256 id) private view returns (bytes32) {
+        (bytes32 project, bytes32 vintage) = credits.classHashes(id);
+        bytes32 halves = bytes32((uint256(project) >> 128 << 128) | uint256(vintage) >> 128);
+        for (uint256 base = 0; base < 12; ++base) {
+            bytes32 slot = keccak256(abi.encode(id, base));
+            if (vm.load(address(credits), slot) == halves) return slot;
+        }
+        revert Fails("no slot holds the halves");
+    }
+
+    function test_refuses_a_class_that_is_not_canonical() public {
+        Receipt memory receipt = receiptFor(holder, one(100, 199));
+        receipt.creditClass.project = "";
+        expectMintRefused(
+            receipt, abi.encodeWithSelector(ICarbonCredits.CreditsClassNameEmpty.selector)
+        );
+        receipt.creditClass = vcs();
+        receipt.creditClass.unitType = 2;
+        expectMintRefused(
+            receipt, abi.encodeWithSelector(ICarbonCredits.CreditsUnitTypeInvalid.selector, 2)
+        );
+        receipt.creditClass = vcs();
+        receipt.creditClass.vintageEnd = 20191231;
+        expectMintRefused(
+            receipt,
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsVintageInvalid.selector, 20200101, 20191231
+            )
+        );
+        receipt.creditClass.vintageEnd = 20201301;
+        expectMintRefused(
+            receipt,
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsVintageInvalid.selector, 20200101, 20201301
+            )
+        );
+        receipt.creditClass = vcs();
+        bytes32[] memory cohort = new bytes32[](2);
+        (cohort[0], cohort[1]) = (bytes32(uint256(7)), bytes32(uint256(7)));
+        receipt.creditClass.cohort = cohort;
+        expectMintRefused(
+            receipt,
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsCohortNotAscending.selector, cohort[0], cohort[1]
+            )
+        );
+    }
+
+    function expectMintRefused(Receipt memory receipt, bytes memory reason) private {
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.expectRevert(reason);
+        trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), signatures);
+    }
+
+    function test_refuses_more_tonnes_than_a_class_can_count() public {
+        mint(holder, 1, 10);
+        Receipt memory receipt = receiptFor(holder, one(100, 99 + (1 << 48) - 10));
+        expectMintRefused(
+            receipt,
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsTonnesInvalid.selector, (1 << 48) - 10
+            )
+        );
+        mint(holder, 100, 99 + (1 << 48) - 11);
+    }
+
+    // --------------------------------------------------------- participants
+
+    function test_refuses_a_mint_without_admission() public {
+        Receipt memory receipt = receiptFor(unknown, one(100, 199));
+        expectMintRefused(
+            receipt, abi.encodeWithSelector(IParticipants.ParticipantNotAdmitted.selector, unknown)
+        );
+    }
+
+    function test_refuses_a_transfer_to_an_unknown_an_expired_or_a_frozen_wallet() public {
+        uint256 id = mint(holder, 100, 199);
+        expectTransferRefused(
+            id,
+            unknown,
+            abi.encodeWithSelector(IParticipants.ParticipantNotAdmitted.selector, unknown)
+        );
+        uint40 expiry = uint40(NOW);
+        participants.admit(third, 1, "HK", expiry);
+        transfer(holder, third, id, 5);
+        vm.warp(NOW + 1);
+        expectTransferRefused(
+            id,
+            third,
+            abi.encodeWithSelector(IParticipants.ParticipantExpired.selector, third, expiry)
+        );
+        // Who has expired may still send.
+        transfer(third, holder, id, 5);
+
+        setFrozen(buyer, true, 1);
+        expectTransferRefused(
+            id,
+            buyer,
+            abi.encodeWithSelector(
+                IParticipants.ParticipantIsFrozen.selector, buyer, NOW + 1
+            )
+        );
+    }
+
+    function expectTransferRefused(uint256 id, address to, bytes memory reason) private {
+        vm.prank(holder);
+        vm.expectRevert(reason);
+        credits.safeTransferFrom(holder, to, id, 1, "");
+    }
+
+    function test_a_frozen_holder_neither_transfers_nor_retires() public {
+        uint256 id = mint(holder, 100, 199);
+        setFrozen(holder, true, 1);
+        bytes memory reason = abi.encodeWithSelector(
+            IParticipants.ParticipantIsFrozen.selector, holder, NOW
+        );
+        expectTransferRefused(id, buyer, reason);
+        vm.prank(holder);
+        vm.expectRevert(reason);
+        credits.retire(holder, id, 1, holder, HASH);
+
+        vm.warp(NOW + 100);
+        setFrozen(holder, false, 2);
+        equal(participants.participant(holder).frozenSeconds, 100, "frozen seconds");
+        transfer(holder, buyer, id, 1);
+    }
+
+    function test_a_contract_of_causeway_is_never_frozen_nor_admitted_away() public {
+        participants.addCausewayContract(third);
+        bytes memory reason =
+            abi.encodeWithSelector(IParticipants.ParticipantIsCausewayContract.selector, third);
+        bytes[] memory signatures = by(legal.hashFreeze(third, true, HASH, 9), FREEZER);
+        vm.expectRevert(reason);
+        legal.setFrozen(third, true, HASH, 9, signatures);
+        vm.expectRevert(reason);
+        participants.admit(third, 1, "HK", FAR);
+        vm.expectRevert(
+            abi.encodeWithSelector(IParticipants.ParticipantTierInvalid.selector, 4)
+        );
+        participants.admit(buyer, 4, "HK", FAR);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IParticipants.ParticipantsOnlyLegalOrders.selector, address(this)
+            )
+        );
+        participants.freeze(buyer);
+    }
+
+    // ---------------------------------------------------------- retirements
+
+    function test_refuses_to_retire_more_than_owned_nothing_or_for_others() public {
+        uint256 id = mint(holder, 100, 199);
+        transfer(holder, buyer, id, 500);
+        vm.prank(buyer);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IERC1155Errors.ERC1155InsufficientBalance.selector, buyer, 500, 501, id
+            )
+        );
+        credits.retire(buyer, id, 501, buyer, HASH);
+        vm.prank(buyer);
+        vm.expectRevert(ICarbonCredits.CreditsNothingToRetire.selector);
+        credits.retire(buyer, id, 0, buyer, HASH);
+        vm.prank(buyer);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsCertificateOwnerInvalid.selector, address(0)
+            )
+        );
+        credits.retire(buyer, id, 1, address(0), HASH);
+        vm.prank(buyer);
+        vm.expectRevert(
+            abi.encodeWithSelector(ICarbonCredits.CreditsNotApproved.selector, buyer, holder)
+        );
+        credits.retire(holder, id, 1, buyer, HASH);
+
+        vm.prank(holder);
+        credits.setApprovalForAll(buyer, true);
+        vm.prank(buyer);
+        credits.retire(holder, id, 1, buyer, HASH);
+        equal(credits.retiredBalanceOf(holder, id), 1, "retired");
+        equal(credits.retiredBalanceOf(buyer, id), 0, "the operator retired nothing of its own");
+    }
+
+    function test_public_texts_are_bounded() public {
+        uint256 id = mint(holder, 100, 199);
+        string memory long = string(new bytes(257));
+        vm.prank(holder);
+        vm.expectRevert(
+            abi.encodeWithSelector(ICarbonCredits.CreditsDetailsTextTooLong.selector, 257)
+        );
+        credits.retirePublicly(holder, id, 1, holder, "", long, "", HASH);
+    }
+
+    function test_closes_exactly_the_open_tonne() public {
+        uint256 id = mint(holder, 100, 199);
+        vm.prank(holder);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsOpenTonneDiffers.selector, id, 0, 0, 0
+            )
+        );
+        credits.closeOpenTonne(id, 0);
+        retire(holder, id, 2300);
+        vm.prank(holder);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ICarbonCredits.CreditsOpenTonneDiffers.selector, id, 2, 700, 1
+            )
+        );
+        credits.closeOpenTonne(id, 1);
+        vm.prank(holder);
+        uint256 certificateId = credits.closeOpenTonne(id, 2);
+        equal(certificates.certificate(certificateId).kilograms, 700, "what was left");
+        equal(credits.positions(id).dust, 0, "dust");
+    }
+
+    function test_only_causeway_calls_what_is_causeways() public {
+        bytes memory self = abi.encode(address(this));
+        vm.expectRevert(bytes.concat(ICarbonCredits.CreditsOnlyTrust.selector, self));
+        credits.mint(holder, vcs(), 1);
+        vm.expectRevert(bytes.concat(ICarbonCredits.CreditsOnlyLegalOrders.selector, self));
+        credits.forceTransfer(HASH, holder, buyer, 1, 1);
+        vm.expectRevert(abi.encodeWithSelector(ICarbonCredits.CreditsClassUnknown.selector, 5));
+        credits.recordFact(5, "k", "v", 20260101, "1");
+        vm.prank(unknown);
+        vm.expectRevert(abi.encodeWithSignature("AccessManagedUnauthorized(address)", unknown));
+        credits.recordFact(5, "k", "v", 20260101, "1");
+        vm.prank(unknown);
+        vm.expectRevert(abi.encodeWithSignature("AccessManagedUnauthorized(address)", unknown));
+        trust.setSigner(unknown, ITrust.Role.Custodian);
+    }
+}

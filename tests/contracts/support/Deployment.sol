@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC1155} from "@openzeppelin/contracts/token/ERC1155/IERC1155.sol";
+import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
+import {CreditClass, ICarbonCredits} from "../../../contracts/interfaces/ICarbonCredits.sol";
+import {ILegalOrders} from "../../../contracts/interfaces/ILegalOrders.sol";
+import {IParticipants} from "../../../contracts/interfaces/IParticipants.sol";
+import {
+    IERC5192,
+    IRetirementCertificates
+} from "../../../contracts/interfaces/IRetirementCertificates.sol";
+import {
+    Exchange,
+    Interval,
+    ITrust,
+    Receipt,
+    RegistryRetirement,
+    Series
+} from "../../../contracts/interfaces/ITrust.sol";
+import {Checks} from "./Vm.sol";
+
+interface ICredits is ICarbonCredits, IERC1155 {}
+
+interface ICertificates is IRetirementCertificates, IERC5192, IERC721 {
+    function tokenURI(uint256 certificateId) external view returns (string memory);
+}
+
+/// @dev Everything deployed as in production, with two custodians, two attestors, two freezers
+/// and two enforcers; thresholds 1. This contract is the admin and holds every restricted power.
+abstract contract Deployment is Checks {
+    uint40 internal constant FAR = type(uint40).max;
+    /// @dev The compiler takes block.timestamp for constant, so tests that warp name times.
+    uint256 internal constant NOW = 1_800_000_000;
+    uint256 internal constant DELAY = 3 days;
+    bytes32 internal constant HASH = keccak256("evidence");
+
+    uint256 internal constant CUSTODIAN = 0xC1;
+    uint256 internal constant CUSTODIAN_2 = 0xC2;
+    uint256 internal constant ATTESTOR = 0xA1;
+    uint256 internal constant ATTESTOR_2 = 0xA2;
+    uint256 internal constant FREEZER = 0xF1;
+    uint256 internal constant ENFORCER = 0xE1;
+    uint256 internal constant STRANGER = 0x99;
+
+    address internal holder = address(0x1001);
+    address internal buyer = address(0x1002);
+    address internal third = address(0x1003);
+    address internal unknown = address(0x1004);
+
+    address internal manager;
+    IParticipants internal participants;
+    ILegalOrders internal legal;
+    ICertificates internal certificates;
+    ICredits internal credits;
+    ITrust internal trust;
+
+    function deploy() internal {
+        uint256 nonce = vm.getNonce(address(this));
+        address[6] memory ahead;
+        for (uint256 i = 0; i < 6; ++i) {
+            ahead[i] = vm.computeCreateAddress(address(this), nonce + i);
+        }
+        (address authority, address admission, address law) = (ahead[0], ahead[1], ahead[2]);
+        (address paper, address token, address custody) = (ahead[3], ahead[4], ahead[5]);
+        manager = create("AccessManager", abi.encode(address(this)));
+        participants = IParticipants(create("Participants", abi.encode(authority, law)));
+        legal = ILegalOrders(
+            create("LegalOrders", abi.encode(authority, admission, token, DELAY))
+        );
+        certificates = ICertificates(create("RetirementCertificates", abi.encode(token)));
+        credits = ICredits(
+            create("CarbonCredits", abi.encode(authority, admission, paper, custody, law))
+        );
+        trust = ITrust(create("Trust", abi.encode(authority, token)));
+
+        trust.setSigner(vm.addr(CUSTODIAN), ITrust.Role.Custodian);
+        trust.setSigner(vm.addr(CUSTODIAN_2), ITrust.Role.Custodian);
+        trust.setSigner(vm.addr(ATTESTOR), ITrust.Role.Attestor);
+        trust.setSigner(vm.addr(ATTESTOR_2), ITrust.Role.Attestor);
+        legal.setSigner(vm.addr(FREEZER), ILegalOrders.Role.Freezer);
+        legal.setSigner(vm.addr(ENFORCER), ILegalOrders.Role.Enforcer);
+        participants.admit(holder, 1, "HK", FAR);
+        participants.admit(buyer, 2, "CN", FAR);
+        participants.admit(third, 3, "SG", FAR);
+        vm.warp(NOW);
+    }
+
+    /// @dev From the compiled artifact: the bytecode under test is the one that is deployed.
+    function create(string memory name, bytes memory args) internal returns (address made) {
+        bytes memory code = bytes.concat(vm.getCode(string.concat(name, ".sol:", name)), args);
+        assembly {
+            made := create(0, add(code, 0x20), mload(code))
+        }
+        check(made != address(0), name);
+    }
+
+    function classOf(string memory programme, string memory project)
+        internal
+        pure
+        returns (CreditClass memory)
+    {
+        bytes32[] memory cohort = new bytes32[](1);
+        cohort[0] = keccak256("ccp");
+        return CreditClass(programme, project, 0, 20200101, 20201231, cohort);
+    }
+
+    function vcs() internal pure returns (CreditClass memory) {
+        return classOf("VCS", "1529");
+    }
+
+    function vcsSeries() internal pure returns (Series memory) {
+        uint256[] memory codes = new uint256[](1);
+        codes[0] = 2;
+        return Series("VCS", codes);
+    }
+
+    function gsSeries(uint256 batch) internal pure returns (Series memory) {
+        uint256[] memory codes = new uint256[](3);
+        (codes[0], codes[1], codes[2]) = (11_603, 2025, batch);
+        return Series("GS", codes);
+    }
+
+    function one(uint64 first, uint64 last) internal pure returns (Interval[] memory intervals) {
+        intervals = new Interval[](1);
+        intervals[0] = Interval(vcsSeries(), first, last);
+    }
+
+    function receiptFor(address to, Interval[] memory intervals)
+        internal
+        pure
+        returns (Receipt memory)
+    {
+        return Receipt(to, vcs(), HASH, intervals, HASH, HASH, type(uint64).max);
+    }
+
+    function noHints(uint256 count) internal pure returns (uint64[] memory) {
+        return new uint64[](count);
+    }
+
+    /// @dev Signatures in the order of the signers' addresses.
+    function signed(bytes32 digest, uint256[] memory keys)
+        internal
+        pure
+        returns (bytes[] memory signatures)
+    {
+        for (uint256 i = 1; i < keys.length; ++i) {
+            for (uint256 j = i; j > 0 && vm.addr(keys[j - 1]) > vm.addr(keys[j]); --j) {
+                (keys[j - 1], keys[j]) = (keys[j], keys[j - 1]);
+            }
+        }
+        signatures = new bytes[](keys.length);
+        for (uint256 i = 0; i < keys.length; ++i) {
+            (uint8 v, bytes32 r, bytes32 s) = vm.sign(keys[i], digest);
+            signatures[i] = abi.encodePacked(r, s, v);
+        }
+    }
+
+    function by(bytes32 digest, uint256 key) internal pure returns (bytes[] memory) {
+        uint256[] memory keys = new uint256[](1);
+        keys[0] = key;
+        return signed(digest, keys);
+    }
+
+    function by(bytes32 digest, uint256 key, uint256 other)
+        internal
+        pure
+        returns (bytes[] memory)
+    {
+        uint256[] memory keys = new uint256[](2);
+        (keys[0], keys[1]) = (key, other);
+        return signed(digest, keys);
+    }
+
+    function mint(Receipt memory receipt) internal returns (bytes32) {
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        return trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), signatures);
+    }
+
+    function mint(address to, uint64 first, uint64 last) internal returns (uint256 id) {
+        mint(receiptFor(to, one(first, last)));
+        (,, id) = credits.hashClass(vcs());
+    }
+
+    function retire(address from, uint256 id, uint256 kilograms) internal returns (uint256) {
+        vm.prank(from);
+        return credits.retire(from, id, kilograms, from, HASH);
+    }
+
+    function retirement(uint256 id, uint64 position, Interval[] memory actual)
+        internal
+        pure
+        returns (RegistryRetirement memory)
+    {
+        uint64 tonnes;
+        for (uint256 i = 0; i < actual.length; ++i) {
+            tonnes += actual[i].last - actual[i].first + 1;
+        }
+        return RegistryRetirement(id, position, tonnes, actual, "REF", 20260131, HASH);
+    }
+
+    function confirm(
+        RegistryRetirement memory confirmed,
+        Exchange[] memory exchanges,
+        uint64 hint
+    ) internal returns (bytes32) {
+        bytes[] memory signatures =
+            by(trust.hashRegistryRetirement(confirmed), CUSTODIAN, ATTESTOR);
+        return trust.recordRegistryRetirement(confirmed, exchanges, hint, signatures);
+    }
+
+    function confirm(uint256 id, uint64 position, uint64 first, uint64 last)
+        internal
+        returns (bytes32)
+    {
+        return confirm(retirement(id, position, one(first, last)), new Exchange[](0), 0);
+    }
+
+    function setFrozen(address account, bool frozen, uint256 nonce) internal {
+        bytes[] memory signatures =
+            by(legal.hashFreeze(account, frozen, HASH, nonce), FREEZER);
+        legal.setFrozen(account, frozen, HASH, nonce, signatures);
+    }
+
+    function transfer(address from, address to, uint256 id, uint256 kilograms) internal {
+        vm.prank(from);
+        credits.safeTransferFrom(from, to, id, kilograms, "");
+    }
+}
