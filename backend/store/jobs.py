@@ -7,13 +7,16 @@ state columns, not the queue, say what is left to do: a sweeper of the bridge de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.jobs import Status
+from psycopg_pool import PoolTimeout
 
 from backend.errors import DatabaseUnavailable
 
@@ -92,3 +95,13 @@ def _deferrer(app: App, task: str, key: str, options: Mapping[str, Any]) -> Any:
 
 def _unavailable(error: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"the job queue does not answer: {error}", reason=str(error))
+
+
+@asynccontextmanager
+async def opened(app: App) -> AsyncIterator[App]:
+    """The app with its connections, for a worker; a lost database is a DatabaseUnavailable."""
+    try:
+        async with app.open_async():
+            yield app
+    except (ConnectorException, psycopg.OperationalError, PoolTimeout) as error:
+        raise _unavailable(error) from error

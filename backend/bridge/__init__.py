@@ -1,0 +1,1 @@
+"""Moves credits between the registries and the chain: receipts in, confirmations back."""

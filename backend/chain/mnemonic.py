@@ -1,0 +1,15 @@
+"""Keys of a development chain's mnemonic: public words, for chains on this machine only."""
+
+from __future__ import annotations
+
+from eth_account import Account
+
+
+def key_of_mnemonic(words: str, index: int) -> bytes:
+    """The private key of the account that a development chain endows at its genesis.
+
+    Path m/44'/60'/0'/0/index (BIP 44), as Anvil and Hardhat derive their accounts.
+    """
+    Account.enable_unaudited_hdwallet_features()
+    account = Account.from_mnemonic(words, account_path=f"m/44'/60'/0'/0/{index}")
+    return bytes(account.key)

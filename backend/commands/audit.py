@@ -1,0 +1,51 @@
+"""`causeway audit`: the independent checker, from the chain alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+from backend.audit.checker import run
+from backend.audit.render import render
+from backend.audit.report import as_json as report_json
+from backend.audit.report import exit_code
+from backend.commands.output import JSON_OPTION, console, progress, reporting
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("audit")(audit)
+
+
+def audit(
+    rpc: str = typer.Option(..., help="JSON-RPC endpoint of any node of the chain."),
+    deployment: Path = typer.Option(..., help="The file that the deployment wrote."),
+    journal: Path | None = typer.Option(None, help="Exported journal of a venue."),
+    custody: list[Path] = typer.Option(
+        [], help="Registry export of the trust account; repeatable."
+    ),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 when a law is not checked."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Check every law against the chain, trusting nobody; needs no database.
+
+    Exit 0 none broken, 1 broken (with --strict: or not checked), 2 could not run.
+    """
+
+    def told(what: str, done: int, total: int) -> None:
+        progress(f"audit: {what} {done:,} of {total:,}")
+
+    try:
+        with reporting(as_json):
+            found = run(rpc, deployment, journal, custody, told)
+    except typer.Exit as stopped:
+        # Whatever kept the audit from running is not a verdict about the laws.
+        raise typer.Exit(2) from stopped
+    if as_json:
+        sys.stdout.write(json.dumps(report_json(found), ensure_ascii=False) + "\n")
+    else:
+        render(found, console)
+    raise typer.Exit(exit_code(found, strict))

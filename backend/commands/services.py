@@ -1,0 +1,136 @@
+"""Commands that run the system: up, deploy, db migrate, worker, api, index."""
+
+from __future__ import annotations
+
+import typer
+
+from backend.chain.rpc import Rpc
+from backend.commands.context import Context, clock
+from backend.commands.output import JSON_OPTION, configure_logs, emit, reporting, say
+from backend.commands.setup import deploy_contracts
+from backend.errors import DatabaseUnavailable, LocalError
+from backend.local.chain_state import oldest_kept_block
+from backend.settings import Settings
+
+database_app = typer.Typer(no_args_is_help=True, help="The database's schema.")
+index_app = typer.Typer(no_args_is_help=True, help="The index of the chain.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("up")(up)
+    app.command("deploy")(deploy)
+    app.command("worker")(worker)
+    app.command("api")(api)
+    app.add_typer(database_app, name="db")
+    app.add_typer(index_app, name="index")
+
+
+def up(
+    demo: bool = typer.Option(False, help="Walk the whole job once when everything runs."),
+    fresh: bool = typer.Option(False, help="Set the data of earlier runs aside first."),
+) -> None:
+    """Start every service of one machine and keep it running until Ctrl-C."""
+    from backend.local.supervisor import up as run
+
+    with reporting():
+        status = run(Settings.from_environment(), demo=demo, fresh=fresh)
+    raise typer.Exit(status)
+
+
+def deploy() -> None:
+    """Deploy the contracts, or finish or check an earlier deployment.
+
+    Exit 3 when the recorded deployment is of other sources.
+    """
+    with reporting():
+        code = deploy_contracts(Context.load())
+    raise typer.Exit(code)
+
+
+def worker() -> None:
+    """Run the indexer, the sender and the bridge's jobs until stopped."""
+    from backend.bridge.worker import Worker
+
+    with reporting():
+        context = Context.load()
+        configure_logs()
+        Worker(
+            context.settings,
+            context.rpc,
+            context.deployment,
+            context.keys,
+            clock,
+            lambda: oldest_kept_block(context.settings.home / "anvil"),
+        ).run()
+
+
+def api() -> None:
+    """Serve the HTTP API until stopped."""
+    from backend.api.app import serve
+    from backend.commands.heads import HeadFollower
+
+    with reporting():
+        settings = Settings.load()
+        chain = Rpc(settings.chain_url) if settings.chain_url else None
+        bus = HeadFollower(settings.nats_url, settings.chain_id) if settings.nats_url else None
+        serve(settings, chain=chain, bus=bus)
+
+
+@database_app.command("migrate")
+def migrate() -> None:
+    """Bring the schema to the newest version; may be called by several processes at once."""
+    with reporting():
+        Context.load().database.migrate()
+        say("database: schema is up to date")
+
+
+@index_app.command("status")
+def status(as_json: bool = JSON_OPTION) -> None:
+    """How far the index is, and how far the chain."""
+    with reporting(as_json):
+        context = Context.load(as_json)
+        indexed, head = context.indexed_number(), context.rpc.block_number()
+        document = {
+            "chain_id": context.deployment.chain_id,
+            "indexed": indexed,
+            "head": head,
+            "behind": max(head - indexed, 0),
+        }
+        emit(as_json, document, lambda: say(f"indexed chain block {indexed} of {head}"))
+
+
+@index_app.command("rebuild")
+def rebuild(as_json: bool = JSON_OPTION) -> None:
+    """Make every table of the chain anew from the chain alone, and check L1."""
+    with reporting(as_json):
+        number = Context.load(as_json).indexer().rebuild()
+        emit(as_json, {"indexed": number}, lambda: say(f"rebuilt up to chain block {number}"))
+
+
+@index_app.command("check")
+def check(as_json: bool = JSON_OPTION) -> None:
+    """L1 over the whole index."""
+    with reporting(as_json):
+        Context.load(as_json).indexer().check()
+        emit(as_json, {"L1": "holds"}, lambda: say("L1 holds in the index"))
+
+
+@index_app.command("recover")
+def recover(
+    wait: float = typer.Option(0.0, help="Seconds to wait for a chain that is not local."),
+) -> None:
+    """Bring a chain that came back older to where the index stands, or say what is missing."""
+    with reporting():
+        context = Context.load()
+        try:
+            done = context.indexer().recover(wait)
+        except DatabaseUnavailable as error:
+            raise LocalError(f"cannot compare chain and index: {error.message}") from error
+        if done.replayed_blocks:
+            say(
+                f"chain: {done.replayed_blocks} chain blocks with "
+                f"{done.replayed_transactions} transactions were lost and are back"
+            )
+        else:
+            say("chain: nothing is missing")

@@ -1,0 +1,91 @@
+"""Deploying on a local chain: who has which role, and the test wallets."""
+
+from __future__ import annotations
+
+from eth_utils.crypto import keccak
+
+from backend.chain import compiler
+from backend.chain.deployment import deploy
+from backend.chain.manifest import Roles, Thresholds
+from backend.chain.mnemonic import key_of_mnemonic
+from backend.chain.verification import verify
+from backend.commands.context import Context
+from backend.commands.output import complaints, progress, say
+from backend.errors import DeploymentMismatch
+from backend.local.plan import EXIT_OTHER_BYTECODE
+
+#: Wallets that the demo and a newcomer use.
+WALLETS = ("wallet-1", "wallet-2", "wallet-3", "wallet-4")
+#: Keys that send transactions and therefore need gas, in the order of the chain's accounts.
+PAYERS = ("deployer", "registrar", "facts", "bridge", "issuer", *WALLETS)
+LEGAL_SIGNERS = 3
+
+
+def local_roles(context: Context) -> Roles:
+    """Every role held by a key in `<home>/keys`: one machine plays all parties."""
+
+    def address(name: str) -> str:
+        return context.keys.create_if_missing(name).address
+
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(address(f"{name}-{number}") for number in range(1, LEGAL_SIGNERS + 1))
+
+    return Roles(
+        admin=address("admin"),
+        guardian=address("guardian"),
+        registrar=address("registrar"),
+        facts=address("facts"),
+        issuer=address("issuer"),
+        custodians=(address("custodian"),),
+        attestors=(address("attestor"),),
+        freezers=several("freezer"),
+        enforcers=several("enforcer"),
+        thresholds=Thresholds(custodians=1, attestors=1, freezers=2, enforcers=2),
+    )
+
+
+def deploy_contracts(context: Context) -> int:
+    """Deploy or continue; returns the exit code of `causeway deploy`."""
+    path = context.settings.deployment_file
+    sources = compiler.source_hash()
+    progress("contracts: compiling (cached when unchanged)")
+    compiled = compiler.compile_contracts(context.settings.home / "build")
+    endow(context)
+    try:
+        deployment = deploy(
+            context.rpc,
+            context.keys.get("deployer"),
+            local_roles(context),
+            path,
+            compiled,
+            sources,
+            confirmations=context.settings.confirmations,
+        )
+    except DeploymentMismatch as error:
+        complaints.print(f"causeway deploy: {error.message}", markup=False)
+        return EXIT_OTHER_BYTECODE
+    verify(context.rpc, deployment)
+    say(
+        f"contracts: {len(deployment.contracts)} on chain {deployment.chain_id}, "
+        f"sources {deployment.source_hash[:10]}, {path}"
+    )
+    return 0
+
+
+def endow(context: Context) -> None:
+    """Keys that send transactions are the accounts that the local chain endows at its genesis.
+
+    No funding transactions: nothing of it can be lost with the newest state of the chain.
+    """
+    for index, name in enumerate(PAYERS):
+        context.keys.add(name, key_of_mnemonic(context.settings.dev_mnemonic, index))
+
+
+def text_hash(text: str) -> bytes:
+    """keccak256 of a text: registry accounts, terms, legal orders and evidence are named by it."""
+    return keccak(text=text)
+
+
+def hex_bytes(text: str) -> bytes:
+    """Bytes of a 0x hex text, as contract reads give them."""
+    return bytes.fromhex(text.removeprefix("0x"))
