@@ -37,6 +37,9 @@ _HEALTH_SECONDS = 5.0
 #: A process that runs but has not answered for so long is killed and started again.
 UNANSWERED_SECONDS = 30.0
 
+#: A step that takes longer is announced before it ends.
+_SILENT_SECONDS = 2.0
+
 Say = Callable[[str], None]
 
 
@@ -288,9 +291,13 @@ class Supervisor:
         self._check_signals()
         begun = time.monotonic()
         child = self._spawn_step(step)
+        announced = False
         try:
             while child.alive:
                 self._check_signals()
+                if not announced and time.monotonic() - begun > _SILENT_SECONDS:
+                    self._say(f"  {step.name} …")
+                    announced = True
                 time.sleep(0.02)
         finally:
             child.stop(grace_seconds=5.0)
