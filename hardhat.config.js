@@ -20,7 +20,7 @@ export default defineConfig({
     solidity: {
       fsPermissions: { readDirectory: ["tests/vectors"] },
       fuzz: { seed: "0xc0ffee", runs: 128 },
-      invariant: { runs: 120, depth: 100, failOnRevert: false },
+      invariant: { runs: 32, depth: 80, failOnRevert: false },
     },
   },
 });

@@ -33,6 +33,7 @@ contract Handler is Deployment {
     uint256 public unsignedAccepted;
     uint256 public replaysAccepted;
     uint256 public reconfirmationsAccepted;
+    uint256 public serialsConfirmedTwice;
     uint256 public wrongOverlapAnswers;
     uint256 public frozenMoved;
     /// @dev How often an act that needs others before it went through: see the last invariant.
@@ -46,6 +47,7 @@ contract Handler is Deployment {
     Confirmed[] public confirmed;
     uint256[2] private _confirmations;
     mapping(uint256 id => mapping(uint256 position => bool)) private _isConfirmed;
+    mapping(bytes32 seriesId => mapping(uint64 serial => bool)) private _serialConfirmed;
     Interval[] private _registered;
     Receipt[] private _receipts;
     uint256 private _nonce;
@@ -61,6 +63,8 @@ contract Handler is Deployment {
         // Something to act on from the first call.
         mintBlock(0, 0, 0, 500, 60);
         mintBlock(1, 1, 1, 900, 40);
+        noteCertificate(retire(actors[0], ids[0], 20_300), ids[0], 20_300);
+        noteCertificate(retire(actors[1], ids[1], 12_001), ids[1], 12_001);
     }
 
     function counts() external view returns (uint256, uint256, uint256, uint256) {
@@ -343,6 +347,8 @@ contract Handler is Deployment {
             (bytes32 seriesId, uint64 serial,) = trust.serialAt(id, first + i);
             _isConfirmed[id][first + i] = true;
             confirmed.push(Confirmed(id, first + i, seriesId, serial));
+            if (_serialConfirmed[seriesId][serial]) ++serialsConfirmedTwice;
+            _serialConfirmed[seriesId][serial] = true;
         }
     }
 
