@@ -16,7 +16,8 @@ from backend.api.errors import Problem
 from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
 from backend.api.routes import accounts, classes, custody, health, registry, retirements
-from backend.api.services import Bus, Chain, Services
+from backend.api.services import Services
+from backend.chain.rpc import Rpc
 from backend.settings import Settings
 from backend.store.database import Database
 
@@ -24,6 +25,8 @@ TITLE = "Causeway"
 VERSION = "0.1.0"
 #: As many as the thread pool has threads: a read never waits for a connection of another's.
 POOL_SIZE = 20
+#: Health waits this long for the node, and no longer.
+CHAIN_TIMEOUT_SECONDS = 1.0
 DESCRIPTION = """\
 Carbon credits held in trust at a registry, mirrored by tokens, retired for ever with serials.
 
@@ -43,28 +46,24 @@ _TAGS = [
 ]
 
 
-def create_app(
-    settings: Settings,
-    *,
-    database: Database | None = None,
-    chain: Chain | None = None,
-    bus: Bus | None = None,
-) -> FastAPI:
-    """The app over these services; without a database it opens the one of the settings.
+def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
+    """The app over the services that the settings name; a database that is given stays open.
 
     Raises LocalError when no database is configured. Without a chain or a bus health says `off`,
     and reads that wait for a chain block poll.
     """
-    owned = database is None
     opened = database or Database(settings.require_database_url(), pool_size=POOL_SIZE)
-    services = Services(opened, chain, bus, settings.confirmations)
+    chain = None
+    if settings.chain_url is not None:
+        chain = Rpc(settings.chain_url, timeout=CHAIN_TIMEOUT_SECONDS, patience=0.0)
+    services = Services(opened, chain, settings.nats_url, settings.chain_id, settings.confirmations)
     metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with services.following():
             yield
-        if owned:
+        if database is None:
             opened.close()
 
     app = FastAPI(
@@ -107,7 +106,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def serve(settings: Settings, *, chain: Chain | None = None, bus: Bus | None = None) -> None:
+def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first."""
     if not structlog.is_configured():
         structlog.configure(
@@ -119,7 +118,7 @@ def serve(settings: Settings, *, chain: Chain | None = None, bus: Bus | None = N
                 structlog.processors.JSONRenderer(),
             ]
         )
-    app = create_app(settings, chain=chain, bus=bus)
+    app = create_app(settings)
     uvicorn.run(
         app,
         host=settings.api_host,

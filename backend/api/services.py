@@ -7,11 +7,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from backend.bus import Bus
+from backend.chain.rpc import Rpc
 from backend.errors import CausewayError, IndexBehind
 from backend.store.database import Database
 from backend.store.queries.reading import ChainHead, Connection, chain_head
@@ -22,25 +24,10 @@ LONGEST_WAIT_SECONDS = 1.0
 POLL_SECONDS = 0.1
 #: A chain block number that the node said is believed for this long.
 CHAIN_CACHE_SECONDS = 1.0
+RECONNECT_SECONDS = 1.0
 
 T = TypeVar("T")
 _log = structlog.get_logger("causeway.api")
-
-
-class Chain(Protocol):
-    """The chain's node, as `backend.chain.rpc.Rpc` is one."""
-
-    def block_number(self) -> int: ...
-
-
-class Bus(Protocol):
-    """The bus, as far as heads go."""
-
-    @property
-    def connected(self) -> bool: ...
-
-    async def follow_heads(self, on_head: Callable[[int], None]) -> None:
-        """Call `on_head` with the number of every chain block that is indexed, until cancelled."""
 
 
 @dataclass
@@ -48,10 +35,12 @@ class Services:
     """One per process, made by `create_app` and given to every route."""
 
     database: Database
-    chain: Chain | None
-    bus: Bus | None
+    chain: Rpc | None
+    nats_url: str | None
+    chain_id: int
     confirmations: int
     longest_wait_seconds: float = LONGEST_WAIT_SECONDS
+    _bus: Bus | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _chain_number: tuple[float, int | None] = (float("-inf"), None)
 
@@ -88,29 +77,39 @@ class Services:
                 return head, None
             return head, (work(connection, head),)
 
-    def on_head(self, number: int) -> None:
-        """Wake every read that waits for a chain block."""
-        self._news.set()
-        self._news = asyncio.Event()
+    @property
+    def bus_connected(self) -> bool:
+        """Whether heads arrive at this moment."""
+        return self._bus is not None and self._bus.is_connected
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Listen to the bus as long as the process lives; without it reads poll."""
-        task = None if self.bus is None else asyncio.create_task(self._follow(self.bus))
+        task = asyncio.create_task(self._follow(self.nats_url)) if self.nats_url else None
         try:
             yield
         finally:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+            if self._bus is not None:
+                await self._bus.close()
 
-    async def _follow(self, bus: Bus) -> None:
+    async def _follow(self, url: str) -> None:
+        """Connect, then wake every waiting read at every head; a lost bus comes back by itself."""
         while True:
             try:
-                await bus.follow_heads(self.on_head)
+                if self._bus is None:
+                    self._bus = await Bus.connect(url)
+                async for _ in self._bus.heads(self.chain_id):
+                    self._news.set()
+                    self._news = asyncio.Event()
             except CausewayError as error:
-                _log.warning("bus lost, reads poll meanwhile", reason=error.message)
-            await asyncio.sleep(1)
+                _log.warning("no bus, reads poll meanwhile", reason=error.message)
+            except Exception:
+                # Whatever the client raises: reads poll, and this must not end for ever.
+                _log.exception("the bus failed, reads poll meanwhile")
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def chain_number(self) -> int | None:
         """The node's newest chain block; None when it does not answer."""

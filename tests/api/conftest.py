@@ -35,6 +35,10 @@ HOSTILE = RetirementDetails(
 SECRET = RetirementDetails("A private house", "Flights", "2025", salt=bytes([7]) * 32)
 
 
+#: No chain and no bus, whatever this machine's environment says.
+ALONE = Settings(database_url=None, nats_url=None, chain_url=None)
+
+
 @dataclass(frozen=True)
 class World:
     """The past that the read-only tests share, and names of what is in it."""
@@ -145,7 +149,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def api_url(world: World) -> Iterator[str]:
     """The API over the shared past, without chain and bus."""
-    with serving(create_app(Settings(), database=world.database)) as url:
+    with serving(create_app(ALONE, database=world.database)) as url:
         yield url
 
 

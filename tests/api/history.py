@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import Range
 
 from backend.domain import positions as rules
 from backend.domain.assignment import PositionMap
-from backend.domain.classes import CreditClass, UnitType, as_yyyymmdd
+from backend.domain.classes import CreditClass, UnitType, as_yyyymmdd, label_hash
 from backend.domain.events import ChainBlock, ChainEvent
 from backend.domain.positions import Positions
 from backend.domain.retirements import RetirementDetails
@@ -172,7 +172,7 @@ class History:
                 "0x" + digest.hex(): code
                 for made in self.classes.values()
                 for code, digest in zip(
-                    sorted(made.credit_class.cohort, key=_label_hash),
+                    sorted(made.credit_class.cohort, key=label_hash),
                     made.credit_class.cohort_hashes,
                     strict=True,
                 )
@@ -491,12 +491,6 @@ class History:
                 for ordinal, interval in enumerate(intervals)
             ]
             connection.execute(insert(tables.custody_blocks), blocks)
-
-
-def _label_hash(code: str) -> bytes:
-    from backend.domain.classes import label_hash
-
-    return label_hash(code)
 
 
 def make_class(number: int, cohort: tuple[str, ...] = ()) -> CreditClass:

@@ -14,9 +14,8 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
 
 from backend.api.app import create_app
-from backend.settings import Settings
 from backend.store.database import Database
-from tests.api.conftest import World, serving
+from tests.api.conftest import ALONE, World, serving
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +27,7 @@ schemathesis.openapi.format(
 
 @pytest.fixture(scope="session")
 def promised(world: World) -> Iterator[BaseSchema]:
-    app = create_app(Settings(), database=world.database)
+    app = create_app(ALONE, database=world.database)
     # Hundreds of reads ask for chain blocks that never come.
     app.state.services.longest_wait_seconds = 0.0
     with serving(app) as url:
@@ -39,9 +38,7 @@ def promised(world: World) -> Iterator[BaseSchema]:
 
 # Nothing connects before the first query: the schema alone is asked for here.
 _PATHS = sorted(
-    create_app(Settings(), database=Database("postgresql://nobody@127.0.0.1:1/none")).openapi()[
-        "paths"
-    ]
+    create_app(ALONE, database=Database("postgresql://nobody@127.0.0.1:1/none")).openapi()["paths"]
 )
 
 

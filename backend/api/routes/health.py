@@ -61,8 +61,8 @@ async def _health(services: Services) -> Health:
     elif number is None:
         chain = ServiceHealth(status="down", detail="does not answer")
     bus = ServiceHealth(status="off", detail="not configured")
-    if services.bus is not None:
-        connected = services.bus.connected
+    if services.nats_url is not None:
+        connected = services.bus_connected
         bus = ServiceHealth(
             status="ok" if connected else "down",
             detail="connected" if connected else "not connected",
