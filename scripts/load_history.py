@@ -402,7 +402,7 @@ class History:
                 )
             time.sleep(0.02)
             rounds += 1
-            if rounds % 50 == 0:
+            if rounds % 10 == 0:
                 # After a rollback Anvil may hold transactions without mining them.
                 self.rpc.call("evm_mine")
 

@@ -87,6 +87,11 @@ def check_backing(findings: Findings, ledger: Ledger, statement: CustodyStatemen
         "L3", live_tonnes=live_tonnes, backed_tonnes=backed, uncovered_tonnes=uncovered,
         confirmed_tonnes=confirmed, export_rows=statement.rows, rejected_rows=statement.rejected,
     )  # fmt: skip
+    if statement.rejected_retirements:
+        findings.gap(
+            "L3", f"{statement.rejected_retirements} retirement rows could not be read: the "
+            "serials they retired look live",
+        )  # fmt: skip
     if uncovered:
         findings.gap(
             "L3",

@@ -58,6 +58,8 @@ class CustodyStatement:
     gone: Spans
     rows: int
     rejected: int
+    #: Of these, rows of retirement exports: each could have retired serials that look live.
+    rejected_retirements: int
     _records: dict[Series, list[BlockRecord]]
     _firsts: dict[Series, list[int]]
 
@@ -85,13 +87,14 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
     held: list[Interval] = []
     gone: list[Interval] = []
     records: defaultdict[Series, list[BlockRecord]] = defaultdict(list)
-    rows = rejected = 0
+    rows = rejected = rejected_retirements = 0
     for path in paths:
         with open_export(path) as export:
             for record in export:
                 rows += 1
                 if isinstance(record, Rejection):
                     rejected += 1
+                    rejected_retirements += export.adapter.kind is Kind.RETIREMENT
                     continue
                 is_live = record.status in (Status.ACTIVE, Status.ISSUED)
                 (held if is_live else gone).append(record.interval)
@@ -106,4 +109,6 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
         for interval in merge(held)
         for part in subtract([interval], gone_spans.within(interval))
     ]
-    return CustodyStatement(Spans.of(live), gone_spans, rows, rejected, dict(records), firsts)
+    return CustodyStatement(
+        Spans.of(live), gone_spans, rows, rejected, rejected_retirements, dict(records), firsts
+    )

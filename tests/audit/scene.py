@@ -131,6 +131,15 @@ class Scene:
         data = abi.encode_call("LegalOrders", function, [*args, signatures])
         self.send(self.key("freezer"), "LegalOrders", data)
 
+    def mint_through_a_contract(self) -> Receipt:
+        """A mint whose transaction calls another contract than Trust."""
+        self.rpc.call("anvil_setCode", FORWARDER_ADDRESS, FORWARDER)
+        one, interval = self.fresh_lots()[0]
+        receipt = self.receipt(one, interval)
+        word = bytes.fromhex(self.deployment["Trust"][2:]).rjust(32, b"\0")
+        self.send(self.key("custodian"), FORWARDER_ADDRESS, word + self.mint_data(receipt))
+        return receipt
+
     # --------------------------------------------------------------- dishonest
 
     def slots(self, contract: str, function: str, *args: Any) -> list[str]:
@@ -172,6 +181,7 @@ class Scene:
         data = "0x" + abi.encode_call(contract, function, args).hex()
         call = {"from": sender, "to": self.deployment[contract], "data": data, "gas": hex(GAS)}
         sent = self.rpc.call("eth_sendTransaction", call)
-        receipt = self.rpc.call("eth_getTransactionReceipt", sent)
+        while (receipt := self.rpc.call("eth_getTransactionReceipt", sent)) is None:
+            self.rpc.call("evm_mine")
         assert receipt["status"] == "0x1", f"{function} reverted"
         self.rpc.call("anvil_stopImpersonatingAccount", sender)

@@ -14,9 +14,8 @@ from rich.console import Console
 from backend import audit
 from backend.audit import Status
 from backend.chain import abi, calls
-from backend.domain.custody import Receipt
 from scripts.load_history import Plan, make, write_export
-from tests.audit.scene import FORWARDER, FORWARDER_ADDRESS, SAMPLE, Scene
+from tests.audit.scene import Scene
 from tests.shared_data import requires_shared_data
 
 pytestmark = pytest.mark.integration
@@ -186,18 +185,8 @@ def test_a_cancelled_receipt_holds(scene: Scene) -> None:
     assert report.laws["L10"].figures["receipts_cancelled"] == 1
 
 
-def mint_through_a_contract(scene: Scene) -> Receipt:
-    """A mint whose transaction calls another contract than Trust."""
-    scene.rpc.call("anvil_setCode", FORWARDER_ADDRESS, FORWARDER)
-    one, interval = scene.fresh_lots()[0]
-    receipt = scene.receipt(one, interval)
-    word = bytes.fromhex(scene.deployment["Trust"][2:]).rjust(32, b"\0")
-    scene.send(scene.key("custodian"), FORWARDER_ADDRESS, word + scene.mint_data(receipt))
-    return receipt
-
-
 def test_a_mint_through_another_contract_is_checked_by_its_trace(scene: Scene) -> None:
-    mint_through_a_contract(scene)
+    scene.mint_through_a_contract()
     law = scene.audit().laws["L5"]
     assert law.status is Status.HOLDS
     assert (law.figures["acts_by_trace"], law.figures["acts_without_call"]) == (1, 0)
@@ -221,7 +210,3 @@ def test_a_real_export_with_classes_transfers_and_reorganisations_holds(
     assert report.laws["L3"].status is Status.HOLDS
     assert report.laws["L1"].figures["classes"] == 18
     assert recount(scene)[0] == 0
-
-
-def test_the_sample_is_what_the_history_was_made_from() -> None:
-    assert "SAMPLE" in SAMPLE.read_text(encoding="utf-8")
