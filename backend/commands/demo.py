@@ -18,6 +18,7 @@ from backend.bridge.selection import Lot
 from backend.bridge.service import Terms
 from backend.commands.context import Context, clock
 from backend.commands.output import JSON_OPTION, emit, reporting, say
+from backend.commands.sample_registry import export_after
 from backend.commands.setup import WALLETS, text_hash
 from backend.commands.trust import (
     DEFAULT_ACCOUNT,
@@ -40,7 +41,7 @@ SAMPLES = (
     "sample-gold-standard-issuances.csv",
     "sample-gold-standard-retirements.csv",
 )
-#: The export that stands for the custodian's account in the audit.
+#: The export of the registry account that the custodian holds.
 CUSTODY = SAMPLES[0]
 LOTS = 2
 LOT_TONNES = 120
@@ -70,6 +71,8 @@ class Walk:
         self.steps: list[dict[str, Any]] = []
         #: Distinguishes this run's transactions from those of every other.
         self.id = secrets.token_hex(6)
+        #: Serials that the registry retired in this run.
+        self.retired: list[Interval] = []
 
     def run(self) -> None:
         """Every step in order."""
@@ -84,6 +87,7 @@ class Walk:
         self.close(receipts[-1], chosen)
         self.confirm_as_expected(expected)
         self.confirm_other_serials(chosen, receipts[-1])
+        self.import_newer_export()
         self.audit()
 
     def step(self, title: str, facts: list[str], **values: Any) -> None:
@@ -262,11 +266,29 @@ class Walk:
         reference = f"SAMPLE-RET-{self.id}-{certificate_id}"
         day = datetime.now(UTC).date()
         done = do_confirm(self.context, certificate_id, reference, day, actual)
+        self.retired += [one for held in done for one in held.retirement.actual]
         found = self.certificate(certificate_id)
         facts = [f"{reference}, signed by custodian and attestor, {done[0].id}"]
         facts += self.serials(found)
         facts.append(f"certificate {certificate_id}: {found.retirement.status}")
         self.step(title, facts, certificate=certificate_id)
+
+    def import_newer_export(self) -> None:
+        """The registry's next export shows what was retired: pieces are cut, active → retired."""
+        home = self.context.settings.home / "demo"
+        home.mkdir(parents=True, exist_ok=True)
+        older = sorted(home.glob("custody-*.csv"))
+        number = len(older) + 1
+        target = home / f"custody-{number:04d}.csv"
+        source = older[-1] if older else self.samples / CUSTODY
+        today = datetime.now(UTC).date()
+        export_after(source, self.retired, today, f"run {self.id}", target)
+        document, _ = import_export(self.context.database, target, lambda text: None)
+        changes = ", ".join(f"{count} {name}" for name, count in document["changes"].items())
+        self.step(
+            "The registry's next export imported: what it retired is no longer active",
+            [f"{target.name}: {document['rows']} rows: {changes}"],
+        )
 
     # ── proof ────────────────────────────────────────────────────────────────────────────────
 
@@ -276,7 +298,7 @@ class Walk:
         found = run_audit(
             settings.require_chain_url(),
             settings.deployment_file,
-            custody=[self.samples / CUSTODY],
+            custody=[max((settings.home / "demo").glob("custody-*.csv"))],
             compiler_cache=settings.home / "build",
         )
         facts = [

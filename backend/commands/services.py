@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from backend.chain.rpc import Rpc
 from backend.commands.context import Context, clock
 from backend.commands.output import JSON_OPTION, configure_logs, emit, reporting, say
 from backend.commands.setup import deploy_contracts
@@ -68,13 +67,9 @@ def worker() -> None:
 def api() -> None:
     """Serve the HTTP API until stopped."""
     from backend.api.app import serve
-    from backend.commands.heads import HeadFollower
 
     with reporting():
-        settings = Settings.load()
-        chain = Rpc(settings.chain_url) if settings.chain_url else None
-        bus = HeadFollower(settings.nats_url, settings.chain_id) if settings.nats_url else None
-        serve(settings, chain=chain, bus=bus)
+        serve(Settings.load())
 
 
 @database_app.command("migrate")

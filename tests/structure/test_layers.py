@@ -14,7 +14,7 @@ BACKEND = ROOT / "backend"
 
 #: A package may import those with a lower rank; equal ranks are siblings and never do.
 RANKS = {
-    "errors": 0,
+    "errors": -1,
     "settings": 0,
     "domain": 1,
     "matching": 2,
