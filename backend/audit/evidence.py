@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from backend.audit.texts import decode_published_texts
 from backend.chain import abi
 from backend.chain.events import EventDecoder
 from backend.chain.manifest import Deployment
@@ -141,6 +142,10 @@ def _decode_logs(
         try:
             events += decoder.decode([log])
         except (InvalidValue, ValueError) as error:
+            texts = decode_published_texts(deployment, log)
+            if texts is not None:
+                events.append(texts)
+                continue
             place = (log["transactionHash"], int(log["blockNumber"], 16))
             malformed.append((*place, f"log {int(log['logIndex'], 16)}: {error}"[:200]))
     events.sort(key=lambda event: (event.block_number, event.log_index))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from backend.audit.evidence import Evidence, View, ViewFailed
 from backend.audit.ledger import CERTIFICATES_PER_CLASS, Ledger, Retirement
 from backend.audit.register import Confirmation, show
 from backend.audit.report import Findings
+from backend.audit.texts import details_hash
 from backend.domain.events import ChainEvent
-from backend.domain.retirements import NO_HASH
 
 #: `ReceiptStatus` of the contract.
 MINTED, CANCELLED = 1, 2
@@ -125,18 +122,9 @@ def _check_details(findings: Findings, ledger: Ledger) -> None:
     """Public texts hash to what the certificate carries, and are published once."""
     published: dict[int, ChainEvent] = {}
     for event in ledger.details:
-        args = event.args
-        certificate_id = args["certificateId"]
-        texts = [args["beneficiary"], args["purpose"], args["period"]]
-        instruction = bytes.fromhex(args["instructionHash"].removeprefix("0x"))
-        digest = keccak(
-            encode(
-                ["bytes32", "string", "string", "string", "bytes32"],
-                [NO_HASH, *texts, instruction],
-            )
-        )
+        certificate_id = event.args["certificateId"]
         retirement = ledger.certificates.get(certificate_id)
-        if retirement is None or retirement.details_hash != "0x" + digest.hex():
+        if retirement is None or retirement.details_hash != details_hash(event):
             findings.broken(
                 "L4", f"the texts published for certificate {certificate_id} are not those of its "
                 "hash", event,

@@ -253,6 +253,8 @@ class Ledger:
         self.moved += 1
         if not 0 <= kilograms <= MAX_KILOGRAMS:
             self.findings.broken("L11", "a transfer is out of bounds", event, kilograms=kilograms)
+        if not kilograms and class_id not in self.classes:
+            return  # anybody may move nothing of anything
         for account, change in ((source, -kilograms), (target, kilograms)):
             if account != NOBODY:
                 self.balances[account, class_id] += change

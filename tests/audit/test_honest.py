@@ -176,6 +176,28 @@ def test_an_operator_that_was_approved_may_move_and_retire(scene: Scene) -> None
     assert scene.audit().broken == []
 
 
+def test_nobody_can_make_the_audit_fail_by_moving_nothing(scene: Scene) -> None:
+    anybody, other = scene.history.wallets[:2]
+    data = calls.transfer(anybody.address, other.address, 12345, 0)
+    scene.send(anybody, "CarbonCredits", data)
+    assert scene.audit().broken == []
+
+
+def test_nobody_can_make_the_audit_fail_by_texts_that_are_not_utf8(scene: Scene) -> None:
+    holder = scene.history.wallets[0]
+    class_id = next(
+        one
+        for one in scene.history.class_ids
+        if scene.contracts.balance_of(holder.address, one) > 9
+    )
+    args = (holder.address, class_id, 7, holder.address, "????", "p", "2025", b"\0" * 32)
+    data = abi.encode_call("CarbonCredits", "retirePublicly", args)
+    scene.send(holder, "CarbonCredits", data.replace(b"????", b"\xff\xfe\x80\xc0"))
+    report = scene.audit()
+    assert report.broken == []
+    assert report.laws["L4"].status is Status.HOLDS
+
+
 def test_a_cancelled_receipt_holds(scene: Scene) -> None:
     one, interval = scene.fresh_lots()[0]
     receipt_id = scene.receipt(one, interval).digest(scene.history.domain)
