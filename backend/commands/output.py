@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.errors import CausewayError, RuleError
+from backend.errors import CausewayError, ChainRejected, RuleError
 
 #: Exit codes: a rule said no, or the command could not run at all.
 EXIT_REFUSED = 1
@@ -90,7 +90,8 @@ def reporting(as_json: bool = False) -> Any:
             document = {"error": error.code, "message": error.message, "values": error.values}
             sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False) + "\n")
         complaints.print(f"causeway: {error.message}", markup=False)
-        refused = isinstance(error, RuleError)
+        # A contract that reverts has refused by a rule, just as ours do.
+        refused = isinstance(error, RuleError | ChainRejected)
         raise typer.Exit(EXIT_REFUSED if refused else EXIT_COULD_NOT_RUN) from error
 
 

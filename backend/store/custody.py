@@ -151,8 +151,10 @@ class Custody:
                     state=ReceiptState.DRAFTED.value,
                 )
                 .on_conflict_do_nothing()
-            )
-            if inserted.rowcount == 1:
+                # Not rowcount: SQLAlchemy does not promise one for an INSERT.
+                .returning(tables.receipts.c.id)
+            ).first()
+            if inserted is not None:
                 require_in_registry(connection, receipt.credit_class, receipt.intervals)
                 _hold(connection, receipt_id, receipt.intervals)
             return _receipt(connection, receipt_id)
