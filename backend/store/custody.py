@@ -439,8 +439,9 @@ def _approve(connection: Connection, subject: str, approval: Approval) -> None:
             signature=approval.signature,
         )
         .on_conflict_do_nothing()
-    )
-    if added.rowcount == 1:
+        .returning(table.c.signer)
+    ).first()
+    if added is not None:
         return
     held = connection.execute(
         select(table).where(table.c.subject == subject, table.c.signer == approval.signer)
