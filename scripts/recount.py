@@ -321,11 +321,13 @@ QUERIES = {
         SELECT DISTINCT ON (class_id) class_id::text, minted::text, exited::text, dust::text
         FROM position_changes ORDER BY class_id, block_number DESC, log_index DESC""",
     "balances": """
-        SELECT account, class_id::text, kilograms::text FROM balances WHERE kilograms <> 0""",
+        SELECT lower(account), class_id::text, kilograms::text
+        FROM balances WHERE kilograms <> 0""",
     "retired": """
-        SELECT account, class_id::text, retired::text FROM balances WHERE retired <> 0""",
+        SELECT lower(account), class_id::text, retired::text FROM balances WHERE retired <> 0""",
     "certificates": """
-        SELECT certificate_id::text, class_id::text, owner, kilograms::text FROM certificates""",
+        SELECT certificate_id::text, class_id::text, lower(owner), kilograms::text
+        FROM certificates""",
 }
 
 

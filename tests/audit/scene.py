@@ -53,8 +53,15 @@ class Scene:
             self.rpc.call("anvil_setBalance", key.address, RICH)
         address = {name: key.address for name, key in held.items()}
         roles = Roles(
-            *(address[name] for name in ("admin", "guardian", "registrar", "facts", "issuer")),
-            *((address[n],) for n in ("custodian", "attestor", "freezer", "enforcer")),
+            admin=address["admin"],
+            guardian=address["guardian"],
+            registrar=address["registrar"],
+            facts=address["facts"],
+            issuer=address["issuer"],
+            custodians=(address["custodian"],),
+            attestors=(address["attestor"],),
+            freezers=(address["freezer"],),
+            enforcers=(address["enforcer"],),
         )
         self.deployment = deploy(
             self.rpc, held["deployer"], roles, self.path, compile_contracts(), source_hash()
