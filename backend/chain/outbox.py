@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -112,10 +112,20 @@ def same_content(stored: OutgoingTransaction, account: str, to: str, data: bytes
             )
 
 
-def placement(receipts: Sequence[Mapping[str, Any] | None]) -> Placement | None:
-    """The receipt among those of all attempts; at most one attempt can be mined."""
+def block_numbers(receipts: Iterable[Mapping[str, Any] | None]) -> set[int]:
+    """Numbers of the chain blocks that receipts name."""
+    return {int(one["blockNumber"], 16) for one in receipts if one and one.get("blockNumber")}
+
+
+def placement(
+    receipts: Iterable[Mapping[str, Any] | None], standing: Collection[str]
+) -> Placement | None:
+    """The receipt among those of all attempts whose chain block is one of `standing`.
+
+    At most one attempt can be mined: they share their nonce.
+    """
     for receipt in receipts:
-        if receipt and receipt.get("blockNumber"):
+        if receipt and receipt.get("blockNumber") and receipt["blockHash"] in standing:
             return Placement(
                 receipt["transactionHash"],
                 int(receipt["blockNumber"], 16),

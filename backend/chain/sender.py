@@ -277,15 +277,23 @@ class Sender:
         return finalized.number if finalized else -1
 
     def _placements(self, transactions: Iterable[OutgoingTransaction]) -> list[Placement | None]:
+        """Where each stands in the chain as it is now; None for what is in no chain block.
+
+        A receipt alone proves nothing: nodes give receipts of chain blocks that a reorganisation
+        has replaced. Its chain block must be the one that stands at its number.
+        """
         listed = list(transactions)
-        answers = iter(
+        receipts = iter(
             self._rpc.batch(
                 ("eth_getTransactionReceipt", (attempt.hash,))
                 for one in listed
                 for attempt in one.attempts
             )
         )
-        return [outbox.placement([next(answers) for _ in one.attempts]) for one in listed]
+        found = [[next(receipts) for _ in one.attempts] for one in listed]
+        numbers = sorted({number for some in found for number in outbox.block_numbers(some)})
+        standing = {block.hash for block in self._rpc.blocks(numbers) if block}
+        return [outbox.placement(some, standing) for some in found]
 
     def _settled(
         self, one: OutgoingTransaction, place: Placement, final_below: int
@@ -346,11 +354,15 @@ class Sender:
         return after
 
     def _unknown_to_node(self, waiting: Sequence[OutgoingTransaction]) -> list[OutgoingTransaction]:
-        """Those of which the node has lost the newest attempt."""
+        """Those of which the newest attempt is not in the node's pool, although none is mined."""
         answers = self._rpc.batch(
             ("eth_getTransactionByHash", (one.attempts[-1].hash,)) for one in waiting
         )
-        return [one for one, answer in zip(waiting, answers, strict=True) if answer is None]
+        return [
+            one
+            for one, answer in zip(waiting, answers, strict=True)
+            if answer is None or answer.get("blockHash")
+        ]
 
     def _nonces(self, accounts: Sequence[str], block: str) -> list[int]:
         answers = self._rpc.batch(

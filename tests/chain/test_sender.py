@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -366,3 +367,52 @@ def test_many_calls_of_two_accounts_go_out_in_one_batch_once(bench: Bench) -> No
     assert bench.received() == 101
     with pytest.raises(InvalidValue, match="one key twice"):
         bench.sender.submit_many([wanted[0], wanted[0]])
+
+
+def test_without_a_number_the_chains_own_finalised_block_decides(bench: Bench) -> None:
+    sender = Sender(bench.rpc, bench.log, bench.clock, confirmations=None)
+    bench.submit("one", 7)
+    assert sender.wait("one", 5).state is MINED
+    assert sender.advance() == []
+    bench.chain.mine(70)  # Anvil finalises 64 chain blocks below its newest
+    assert [one.state for one in sender.advance()] == [FINAL]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_l10_through_random_reorganisations_each_transaction_counts_once(
+    bench: Bench, seed: int
+) -> None:
+    dice = random.Random(seed)
+    bench.chain.mine(8)
+    bench.confirmations = 12
+    bench.restarted()
+    # Anvil mines by itself after it has answered, and a reorganisation at that moment breaks it.
+    bench.rpc.call("evm_setAutomine", False)
+    for number in range(25):
+        bench.submit(f"key {number}", 1 + number, gas=100_000)
+        if dice.random() < 0.7:
+            bench.chain.mine()
+        mishap = dice.choice(["none", "rollback", "reorg", "forget", "restart", "again"])
+        if mishap == "rollback":
+            bench.rpc.call("anvil_rollback", dice.randint(1, 4))
+        elif mishap == "reorg":
+            bench.rpc.call("anvil_reorg", dice.randint(1, 4), [])
+        elif mishap == "forget":
+            bench.rpc.call("anvil_dropAllTransactions")
+        elif mishap == "restart":
+            bench.restarted()
+        elif mishap == "again":
+            repeated = dice.randint(0, number)
+            bench.submit(f"key {repeated}", 1 + repeated, gas=100_000)
+        if dice.random() < 0.5:
+            bench.sender.advance()
+        bench.chain.mine(3)  # no history is shorter than what it replaces once it is final
+    for _ in range(4):
+        bench.sender.advance()
+        bench.chain.mine(4)
+    bench.sender.advance()
+    rows = list(bench.log.rows.values())
+    assert {row.state for row in rows} == {FINAL}
+    assert sorted(row.nonce for row in rows) == list(range(rows[0].nonce, rows[0].nonce + 25))
+    assert {len(row.attempts) for row in rows} == {1}
+    assert bench.received() == sum(range(1, 26))
