@@ -150,9 +150,12 @@ class PositionMap:
         cursor = first
         for interval in actual:
             end = cursor + interval.tonnes
-            serials = merge(piece.serials for piece in self.pieces(cursor, end))
-            if serials != [interval]:
-                raise InvalidValue("actual", interval, f"is not what positions {cursor}… stand on")
+            for piece in self.pieces(cursor, end):
+                # In this order: the same serials shuffled are another assignment.
+                expected = interval.first + piece.position - cursor
+                if (piece.serials.series, piece.serials.first) != (interval.series, expected):
+                    problem = f"is not what positions {cursor}… stand on"
+                    raise InvalidValue("actual", interval, problem)
             cursor = end
         if self.is_confirmed(first, cursor):
             raise InvalidValue("positions", (first, cursor), "are confirmed already")

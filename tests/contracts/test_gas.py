@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from backend.domain.assignment import Exchange
+from backend.domain.assignment import Exchange, PositionMap
 from backend.domain.classes import CreditClass, UnitType
-from backend.domain.custody import Receipt, RegistryRetirement
+from backend.domain.custody import MAX_INTERVALS, Receipt, RegistryRetirement
 from backend.domain.serials import Interval, Series
 from tests.contracts.world import FREEZER, TRANSACTION_GAS_LIMIT, World
 
@@ -131,6 +131,20 @@ def _measure_confirmations(world: World, meter: Meter, class_id: int) -> None:
         actual = Interval(VCS_2, serial, serial + 7)
         retirement = RegistryRetirement(class_id, first, (actual,), "REF-1", 20260131, HASH)
         meter.note(name, world.confirm(retirement, exchanges, 1 if first else 0))
+    _measure_largest_confirmation(world, meter, world.accounts[1])
+
+
+def _measure_largest_confirmation(world: World, meter: Meter, holder: str) -> None:
+    """As many intervals as one confirmation may name, each of them exchanged and far apart."""
+    class_id = a_class("674").token_id
+    world.send(world.credits, "retire", holder, class_id, 64_000, holder, HASH, sender=holder)
+    serials = [Interval(VCS_2, 901_000_990 - 7 * n, 901_000_990 - 7 * n) for n in range(64)]
+    held = PositionMap()
+    held.append(Interval(VCS_2, 901_000_000, 901_000_999))
+    retirement = RegistryRetirement(class_id, 0, tuple(serials), "REF-2", 20260131, HASH)
+    exchanges = held.exchanges_for(0, serials)
+    assert len(exchanges) == MAX_INTERVALS
+    meter.note("confirm_with_exchange_largest", world.confirm(retirement, exchanges))
 
 
 def test_gas_of_every_operation_is_what_the_snapshot_says(measured: dict[str, int]) -> None:

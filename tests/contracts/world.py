@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-import rlp
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
+from web3.utils.address import get_create_address
 
 from backend.chain.compiler import CompiledContract
 from backend.domain import custody
@@ -29,11 +27,6 @@ LEGAL_DELAY: Final = 3600
 CUSTODIAN, ATTESTOR, FREEZER, ENFORCER = (
     Account.from_key(keccak(text=name)) for name in ("custodian", "attestor", "freezer", "enforcer")
 )
-
-
-def create_address(deployer: str, nonce: int) -> str:
-    """The address of the contract that `deployer` creates with its transaction `nonce`."""
-    return to_checksum_address(keccak(rlp.encode([bytes.fromhex(deployer[2:]), nonce]))[12:])
 
 
 def typed_data(domain: Any, types: Any, primary: str, message: Any) -> dict[str, Any]:
@@ -91,7 +84,7 @@ class World:
         self.register: dict[bytes, IntervalSet] = {}
         admin = self.accounts[0]
         nonce = self.web3.eth.get_transaction_count(admin)
-        ahead = [create_address(admin, nonce + step) for step in range(6)]
+        ahead = [get_create_address(admin, nonce + step) for step in range(6)]
         manager, participants, legal, certificates, credits_, trust = ahead
         self.manager = self.deploy("AccessManager", admin)
         self.participants = self.deploy("Participants", manager, legal)
@@ -122,9 +115,7 @@ class World:
     def send(self, contract: Contract, function: str, *args: Any, sender: str = "") -> Any:
         """Send a transaction with the most gas allowed; returns its receipt, checked."""
         call = contract.get_function_by_name(function)(*args)
-        sent = call.transact(
-            {"from": sender or self.accounts[0], "gas": TRANSACTION_GAS_LIMIT}  # type: ignore[typeddict-item]
-        )
+        sent = call.transact({"from": sender or self.accounts[0], "gas": TRANSACTION_GAS_LIMIT})
         receipt = self.web3.eth.wait_for_transaction_receipt(sent)
         assert receipt["status"] == 1, f"{function} reverted"
         return receipt
@@ -171,6 +162,3 @@ class World:
             hint,
             signatures,
         )
-
-
-__all__ = ["World", "create_address", "replace", "typed_data", "wallet_digest"]
