@@ -11,7 +11,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
 from backend.errors import DatabaseUnavailable
 
@@ -22,6 +22,7 @@ LOCK_IMPORT = 2
 LOCK_INDEX = 3
 #: A connection that Postgres does not accept within this many seconds is reported, not awaited.
 CONNECT_TIMEOUT_SECONDS = 5
+_UNDEFINED_TABLE = "42P01"
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -97,13 +98,19 @@ class Database:
             if isinstance(error, DBAPIError) and is_lost(error.orig):
                 raise self._unavailable(error.orig) from error
             raise
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+                raise self._unavailable(
+                    "the schema is not there yet: run `causeway db migrate`"
+                ) from error
+            raise
         except psycopg.OperationalError as error:
             # COPY and other raw statements come past SQLAlchemy's wrapping.
             if is_lost(error):
                 raise self._unavailable(error) from error
             raise
 
-    def _unavailable(self, error: BaseException | None) -> DatabaseUnavailable:
+    def _unavailable(self, error: BaseException | str | None) -> DatabaseUnavailable:
         where = make_url(sqlalchemy_url(self.url)).render_as_string(hide_password=True)
         where = where.replace("+psycopg", "")
         reason = " ".join(str(error).split())
