@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,18 +15,19 @@ from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
 from backend.errors import ChainRejected
 from backend.store.index import IndexedBlock
 
-#: Events that one range should hold: enough for COPY to pay, few enough for memory.
-EVENTS_PER_RANGE = 20_000
+#: Events that one range should hold: enough for COPY to pay, few enough to read the next range
+#: while this one is written.
+EVENTS_PER_RANGE = 10_000
 MAX_BLOCKS_PER_RANGE = 1_000
-FIRST_RANGE = 16
+FIRST_RANGE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class RawRange:
-    """A range as the chain gave it, logs not yet decoded."""
+class Range:
+    """A range of chain blocks, ready to be stored."""
 
     blocks: list[IndexedBlock]
-    logs: list[dict[str, Any]]
+    events: list[ChainEvent]
     transactions: list[ChainTransaction]
 
     @property
@@ -62,19 +64,23 @@ class Fetcher:
         self._decoder = EventDecoder(deployment)
         self._record_raw = record_raw
         self._blocks_per_range = FIRST_RANGE
+        self._ahead: list[Range] = []
 
-    def decode(self, logs: Sequence[dict[str, Any]]) -> list[ChainEvent]:
-        """The events of our contracts among these logs."""
-        return self._decoder.decode(logs)
-
-    def fetch(
-        self, first: int, head: int, parent_hash: str | None, durable: int | None
-    ) -> RawRange:
+    def fetch(self, first: int, head: int, parent_hash: str | None, durable: int | None) -> Range:
         """A range from chain block `first` on, as long as suits; raises ChainMoved.
 
         `parent_hash` is what the first block must stand on; raw transactions are read for chain
-        blocks above `durable`.
+        blocks above `durable`. What was read and did not fit is kept for the next call.
         """
+        if self._ahead:
+            header = self._ahead[0].blocks[0].header
+            if header.number == first and header.parent_hash == parent_hash:
+                return self._ahead.pop(0)
+            self._ahead = []
+        self._ahead = _parts(self._read(first, head, parent_hash, durable))
+        return self._ahead.pop(0)
+
+    def _read(self, first: int, head: int, parent_hash: str | None, durable: int | None) -> Range:
         while True:
             last = min(head, first + self._blocks_per_range - 1)
             try:
@@ -99,7 +105,7 @@ class Fetcher:
         if newest is None or newest.hash != blocks[-1].header.hash:
             raise ChainMoved
         self._adapt(len(blocks), len(logs))
-        return RawRange(blocks, logs, transactions)
+        return Range(blocks, self._decoder.decode(logs), transactions)
 
     @staticmethod
     def _check(
@@ -135,5 +141,30 @@ class Fetcher:
 
     def _adapt(self, blocks: int, logs: int) -> None:
         wanted = blocks * EVENTS_PER_RANGE // max(logs, 1)
-        # Never more than fourfold at once: the next chain blocks may be fuller than these.
-        self._blocks_per_range = max(1, min(wanted, blocks * 4, MAX_BLOCKS_PER_RANGE))
+        # Never more than twofold at once: the next chain blocks may be fuller than these.
+        self._blocks_per_range = max(1, min(wanted, blocks * 2, MAX_BLOCKS_PER_RANGE))
+
+
+def _parts(whole: Range) -> list[Range]:
+    """The range in pieces of whole chain blocks, each of about EVENTS_PER_RANGE events."""
+    if len(whole.events) < 2 * EVENTS_PER_RANGE:
+        return [whole]
+    parts: list[Range] = []
+    block, event, sent = 0, 0, 0
+    while block < len(whole.blocks):
+        at = min(event + EVENTS_PER_RANGE, len(whole.events)) - 1
+        last = whole.events[at].block_number if event <= at else whole.last.number
+        if at + 1 == len(whole.events):
+            last = whole.last.number
+        stop = last - whole.blocks[0].header.number + 1
+        events = bisect_right(whole.events, last, key=lambda found: found.block_number)
+        raws = bisect_right(whole.transactions, last, key=lambda found: found.block_number)
+        parts.append(
+            Range(
+                whole.blocks[block:stop],
+                whole.events[event:events],
+                whole.transactions[sent:raws],
+            )
+        )
+        block, event, sent = stop, events, raws
+    return parts

@@ -14,7 +14,7 @@ from backend.chain.rpc import Rpc
 from backend.domain.classes import label_hash
 from backend.errors import ChainBehind, ChainRejected, Conflict, DeploymentMismatch
 from backend.indexer.ancestor import common_ancestor
-from backend.indexer.fetching import ChainMoved, Fetcher, RawRange
+from backend.indexer.fetching import ChainMoved, Fetcher, Range
 from backend.indexer.recovery import Recovery, recover
 from backend.store import index
 from backend.store.database import Database
@@ -255,11 +255,10 @@ class Indexer:
                 if not more:
                     return state
 
-    def _append(self, state: ChainState, found: RawRange, within: Connection | None) -> ChainState:
-        events = self._fetcher.decode(found.logs)
+    def _append(self, state: ChainState, found: Range, within: Connection | None) -> ChainState:
         with _transaction(self._database, within) as connection:
             return index.append(
-                connection, state, found.blocks, events, found.transactions, self._label_codes
+                connection, state, found.blocks, found.events, found.transactions, self._label_codes
             )
 
     def _publish(self, state: ChainState) -> None:

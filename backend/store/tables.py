@@ -22,14 +22,13 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     UniqueConstraint,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE, JSONB, ExcludeConstraint
 from sqlalchemy.sql import column, text
 
-from backend.store.types import Uint256
+from backend.store.types import Text, Uint256
 
 metadata = MetaData(
     naming_convention={
@@ -356,8 +355,7 @@ balance_changes = Table(
     *_made_by(),
     Column("ordinal", Integer, nullable=False),
     PrimaryKeyConstraint("block_number", "log_index", "ordinal"),
-    Index("ix_balance_changes_account", "account", "class_id", "block_number"),
-    Index("ix_balance_changes_class", "class_id", "block_number"),
+    Index("ix_balance_changes_account", "account", "block_number", "log_index"),
 )
 
 balances = Table(

@@ -204,7 +204,7 @@ def test_of_two_indexers_that_write_the_same_range_one_is_refused(
         state.indexed_number + 1, world.rpc.block_number(), state.indexed_hash, None
     )
     with pytest.raises(Conflict), database.begin() as connection:
-        index.append(connection, state, found.blocks, late._fetcher.decode(found.logs))
+        index.append(connection, state, found.blocks, found.events)
     assert count(database, "chain_events") == rows
 
 

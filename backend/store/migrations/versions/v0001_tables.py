@@ -10,17 +10,18 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
+
 CREATE TABLE approvals (
-    subject TEXT NOT NULL,
-    signer TEXT NOT NULL,
-    role TEXT NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    signer TEXT COLLATE "C" NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
     signature BYTEA NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_approvals PRIMARY KEY (subject, signer)
 );
 
 CREATE TABLE balance_changes (
-    account TEXT NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
     kilograms BIGINT NOT NULL,
     retired BIGINT NOT NULL,
@@ -29,11 +30,10 @@ CREATE TABLE balance_changes (
     ordinal INTEGER NOT NULL,
     CONSTRAINT pk_balance_changes PRIMARY KEY (block_number, log_index, ordinal)
 );
-CREATE INDEX ix_balance_changes_account ON balance_changes (account, class_id, block_number);
-CREATE INDEX ix_balance_changes_class ON balance_changes (class_id, block_number);
+CREATE INDEX ix_balance_changes_account ON balance_changes (account, block_number, log_index);
 
 CREATE TABLE balances (
-    account TEXT NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
     kilograms BIGINT NOT NULL,
     retired BIGINT NOT NULL,
@@ -43,10 +43,10 @@ CREATE INDEX ix_balances_class ON balances (class_id);
 
 CREATE TABLE certificate_details (
     certificate_id NUMERIC(78, 0) NOT NULL,
-    beneficiary TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    period TEXT NOT NULL,
-    instruction_hash TEXT NOT NULL,
+    beneficiary TEXT COLLATE "C" NOT NULL,
+    purpose TEXT COLLATE "C" NOT NULL,
+    period TEXT COLLATE "C" NOT NULL,
+    instruction_hash TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_certificate_details PRIMARY KEY (certificate_id)
@@ -55,15 +55,15 @@ CREATE TABLE certificate_details (
 CREATE TABLE certificates (
     certificate_id NUMERIC(78, 0) NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
-    owner TEXT NOT NULL,
-    holder TEXT NOT NULL,
-    operator TEXT NOT NULL,
+    owner TEXT COLLATE "C" NOT NULL,
+    holder TEXT COLLATE "C" NOT NULL,
+    operator TEXT COLLATE "C" NOT NULL,
     kilograms BIGINT NOT NULL,
     exited BIGINT NOT NULL,
     open_tonne BIGINT NOT NULL,
     dust INTEGER NOT NULL,
-    details_hash TEXT NOT NULL,
-    transaction_hash TEXT NOT NULL,
+    details_hash TEXT COLLATE "C" NOT NULL,
+    transaction_hash TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_certificates PRIMARY KEY (certificate_id)
@@ -76,10 +76,10 @@ CREATE INDEX ix_certificates_transaction_hash ON certificates (transaction_hash)
 
 CREATE TABLE chain_blocks (
     number BIGINT NOT NULL,
-    hash TEXT NOT NULL,
-    parent_hash TEXT NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
+    parent_hash TEXT COLLATE "C" NOT NULL,
     timestamp BIGINT NOT NULL,
-    receipts_root TEXT NOT NULL,
+    receipts_root TEXT COLLATE "C" NOT NULL,
     transactions INTEGER NOT NULL,
     base_fee NUMERIC(78, 0),
     CONSTRAINT pk_chain_blocks PRIMARY KEY (number)
@@ -88,11 +88,11 @@ CREATE TABLE chain_blocks (
 CREATE TABLE chain_events (
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
-    block_hash TEXT NOT NULL,
-    transaction_hash TEXT NOT NULL,
+    block_hash TEXT COLLATE "C" NOT NULL,
+    transaction_hash TEXT COLLATE "C" NOT NULL,
     transaction_index INTEGER NOT NULL,
-    contract TEXT NOT NULL,
-    name TEXT NOT NULL,
+    contract TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
     args JSONB NOT NULL,
     CONSTRAINT pk_chain_events PRIMARY KEY (block_number, log_index)
 );
@@ -104,17 +104,17 @@ CREATE TABLE chain_state (
     chain_id BIGINT NOT NULL,
     deployment JSONB NOT NULL,
     indexed_number BIGINT NOT NULL,
-    indexed_hash TEXT,
+    indexed_hash TEXT COLLATE "C",
     durable_number BIGINT,
     epoch BIGINT DEFAULT '0' NOT NULL,
-    instance TEXT,
+    instance TEXT COLLATE "C",
     CONSTRAINT pk_chain_state PRIMARY KEY (id)
 );
 
 CREATE TABLE chain_transactions (
     block_number BIGINT NOT NULL,
     index INTEGER NOT NULL,
-    hash TEXT NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
     raw BYTEA NOT NULL,
     CONSTRAINT pk_chain_transactions PRIMARY KEY (block_number, index)
 );
@@ -122,10 +122,10 @@ CREATE INDEX ix_chain_transactions_hash ON chain_transactions (hash);
 
 CREATE TABLE class_facts (
     class_id NUMERIC(78, 0) NOT NULL,
-    key TEXT NOT NULL,
-    value TEXT NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    value TEXT COLLATE "C" NOT NULL,
     as_of INTEGER NOT NULL,
-    vocabulary TEXT NOT NULL,
+    vocabulary TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_class_facts PRIMARY KEY (class_id, block_number, log_index)
@@ -134,15 +134,15 @@ CREATE TABLE class_facts (
 CREATE TABLE classes (
     class_id NUMERIC(78, 0) NOT NULL,
     number INTEGER NOT NULL,
-    programme TEXT NOT NULL,
-    project TEXT NOT NULL,
+    programme TEXT COLLATE "C" NOT NULL,
+    project TEXT COLLATE "C" NOT NULL,
     unit_type INTEGER NOT NULL,
     vintage_start DATE NOT NULL,
     vintage_end DATE NOT NULL,
-    cohort_hashes TEXT[] NOT NULL,
-    cohort TEXT[],
-    project_hash TEXT NOT NULL,
-    vintage_hash TEXT NOT NULL,
+    cohort_hashes TEXT[] COLLATE "C" NOT NULL,
+    cohort TEXT[] COLLATE "C",
+    project_hash TEXT COLLATE "C" NOT NULL,
+    vintage_hash TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_classes PRIMARY KEY (class_id),
@@ -151,18 +151,18 @@ CREATE TABLE classes (
 CREATE INDEX ix_classes_project ON classes (programme, project, vintage_start);
 
 CREATE TABLE confirmations (
-    id TEXT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
     chain_id BIGINT NOT NULL,
-    trust TEXT NOT NULL,
+    trust TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
     first_position BIGINT NOT NULL,
     tonnes BIGINT NOT NULL,
-    reference TEXT NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
     registry_date INTEGER NOT NULL,
     content JSONB NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT,
-    transaction_key TEXT,
+    state TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    transaction_key TEXT COLLATE "C",
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_confirmations PRIMARY KEY (id)
@@ -183,10 +183,10 @@ CREATE TABLE exchanges (
 CREATE TABLE imports (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
     imported_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    file_name TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    programme TEXT NOT NULL,
-    layout TEXT NOT NULL,
+    file_name TEXT COLLATE "C" NOT NULL,
+    sha256 TEXT COLLATE "C" NOT NULL,
+    programme TEXT COLLATE "C" NOT NULL,
+    layout TEXT COLLATE "C" NOT NULL,
     rows INTEGER NOT NULL,
     accepted INTEGER NOT NULL,
     rejected INTEGER NOT NULL,
@@ -196,10 +196,10 @@ CREATE TABLE imports (
 );
 
 CREATE TABLE legal_orders (
-    order_id TEXT NOT NULL,
-    account TEXT,
-    kind TEXT NOT NULL,
-    state TEXT NOT NULL,
+    order_id TEXT COLLATE "C" NOT NULL,
+    account TEXT COLLATE "C",
+    kind TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
     detail JSONB NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
@@ -209,9 +209,9 @@ CREATE INDEX ix_legal_orders_account ON legal_orders (account);
 CREATE INDEX ix_legal_orders_order_id ON legal_orders (order_id);
 
 CREATE TABLE participant_changes (
-    account TEXT NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
     tier INTEGER NOT NULL,
-    jurisdiction TEXT NOT NULL,
+    jurisdiction TEXT COLLATE "C" NOT NULL,
     expiry BIGINT NOT NULL,
     frozen BOOLEAN NOT NULL,
     block_number BIGINT NOT NULL,
@@ -231,21 +231,21 @@ CREATE TABLE position_changes (
 );
 
 CREATE TABLE receipts (
-    id TEXT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
     chain_id BIGINT NOT NULL,
-    trust TEXT NOT NULL,
+    trust TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
     credit_class JSONB NOT NULL,
-    recipient TEXT NOT NULL,
-    account TEXT NOT NULL,
+    recipient TEXT COLLATE "C" NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
     tonnes BIGINT NOT NULL,
     valid_until BIGINT NOT NULL,
-    evidence_hash TEXT NOT NULL,
-    terms_hash TEXT NOT NULL,
+    evidence_hash TEXT COLLATE "C" NOT NULL,
+    terms_hash TEXT COLLATE "C" NOT NULL,
     content JSONB NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT,
-    transaction_key TEXT,
+    state TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    transaction_key TEXT COLLATE "C",
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_receipts PRIMARY KEY (id)
@@ -254,40 +254,65 @@ CREATE INDEX ix_receipts_class_id ON receipts (class_id);
 CREATE INDEX ix_receipts_state ON receipts (state);
 
 CREATE TABLE receipts_cancelled (
-    receipt_id TEXT NOT NULL,
-    signer TEXT NOT NULL,
+    receipt_id TEXT COLLATE "C" NOT NULL,
+    signer TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_receipts_cancelled PRIMARY KEY (receipt_id, block_number, log_index)
 );
 
 CREATE TABLE receipts_minted (
-    receipt_id TEXT NOT NULL,
+    receipt_id TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
-    recipient TEXT NOT NULL,
+    recipient TEXT COLLATE "C" NOT NULL,
     tonnes BIGINT NOT NULL,
-    account TEXT NOT NULL,
-    evidence_hash TEXT NOT NULL,
-    terms_hash TEXT NOT NULL,
-    signers TEXT[] NOT NULL,
-    transaction_hash TEXT NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
+    evidence_hash TEXT COLLATE "C" NOT NULL,
+    terms_hash TEXT COLLATE "C" NOT NULL,
+    signers TEXT[] COLLATE "C" NOT NULL,
+    transaction_hash TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_receipts_minted PRIMARY KEY (receipt_id)
 );
 CREATE INDEX ix_receipts_minted_class_id ON receipts_minted (class_id);
 
+CREATE TABLE registry_blocks (
+    id BIGINT GENERATED BY DEFAULT AS IDENTITY,
+    series_id INTEGER NOT NULL,
+    block INT8RANGE NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    programme TEXT COLLATE "C" NOT NULL,
+    project TEXT COLLATE "C" NOT NULL,
+    project_name TEXT COLLATE "C" NOT NULL,
+    vintage_start DATE NOT NULL,
+    vintage_end DATE NOT NULL,
+    batch BIGINT,
+    status TEXT COLLATE "C" NOT NULL,
+    cohort TEXT[] COLLATE "C",
+    vocabulary TEXT COLLATE "C" NOT NULL,
+    labels TEXT[] COLLATE "C" NOT NULL,
+    unmapped TEXT[] COLLATE "C" NOT NULL,
+    facts JSONB NOT NULL,
+    source JSONB NOT NULL,
+    first_import BIGINT NOT NULL,
+    last_import BIGINT NOT NULL,
+    CONSTRAINT pk_registry_blocks PRIMARY KEY (id)
+);
+CREATE INDEX ix_registry_blocks_first ON registry_blocks (series_id, kind, lower(block));
+CREATE INDEX ix_registry_blocks_project ON registry_blocks (programme, project, vintage_start);
+
 CREATE TABLE registry_confirmations (
-    confirmation_id TEXT NOT NULL,
+    confirmation_id TEXT COLLATE "C" NOT NULL,
     class_id NUMERIC(78, 0) NOT NULL,
     first_position BIGINT NOT NULL,
     tonnes BIGINT NOT NULL,
     actual JSONB NOT NULL,
-    reference TEXT NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
     registry_date INTEGER NOT NULL,
-    evidence_hash TEXT NOT NULL,
-    signers TEXT[] NOT NULL,
-    transaction_hash TEXT NOT NULL,
+    evidence_hash TEXT COLLATE "C" NOT NULL,
+    signers TEXT[] COLLATE "C" NOT NULL,
+    transaction_hash TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_registry_confirmations PRIMARY KEY (confirmation_id)
@@ -296,28 +321,28 @@ CREATE INDEX ix_registry_confirmations_class ON registry_confirmations (class_id
 
 CREATE TABLE series (
     id INTEGER GENERATED BY DEFAULT AS IDENTITY,
-    name TEXT NOT NULL,
-    programme TEXT NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    programme TEXT COLLATE "C" NOT NULL,
     codes BIGINT[] NOT NULL,
-    hash TEXT NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
     CONSTRAINT pk_series PRIMARY KEY (id),
     CONSTRAINT uq_series_name UNIQUE (name),
     CONSTRAINT uq_series_hash UNIQUE (hash)
 );
 
 CREATE TABLE transactions (
-    key TEXT NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
     chain_id BIGINT NOT NULL,
-    account TEXT NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
     nonce BIGINT NOT NULL,
-    "to" TEXT NOT NULL,
+    "to" TEXT COLLATE "C" NOT NULL,
     data BYTEA NOT NULL,
     gas BIGINT NOT NULL,
-    state TEXT NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
     block_number BIGINT,
-    block_hash TEXT,
-    transaction_hash TEXT,
-    reason TEXT,
+    block_hash TEXT COLLATE "C",
+    transaction_hash TEXT COLLATE "C",
+    reason TEXT COLLATE "C",
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_transactions PRIMARY KEY (key),
@@ -329,10 +354,10 @@ CREATE TABLE class_blocks (
     class_id NUMERIC(78, 0) NOT NULL,
     first_position BIGINT NOT NULL,
     series_id INTEGER NOT NULL,
-    series_hash TEXT NOT NULL,
+    series_hash TEXT COLLATE "C" NOT NULL,
     first BIGINT NOT NULL,
     last BIGINT NOT NULL,
-    receipt_id TEXT NOT NULL,
+    receipt_id TEXT COLLATE "C" NOT NULL,
     block_number BIGINT NOT NULL,
     log_index INTEGER NOT NULL,
     CONSTRAINT pk_class_blocks PRIMARY KEY (class_id, first_position),
@@ -345,7 +370,7 @@ CREATE TABLE contradictions (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
     import_id BIGINT NOT NULL,
     series_id INTEGER NOT NULL,
-    description TEXT NOT NULL,
+    description TEXT COLLATE "C" NOT NULL,
     detail JSONB NOT NULL,
     found_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_contradictions PRIMARY KEY (id),
@@ -358,7 +383,7 @@ CREATE TABLE custody_blocks (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
     series_id INTEGER NOT NULL,
     block INT8RANGE NOT NULL,
-    receipt_id TEXT NOT NULL,
+    receipt_id TEXT COLLATE "C" NOT NULL,
     ordinal INTEGER NOT NULL,
     CONSTRAINT pk_custody_blocks PRIMARY KEY (id),
     CONSTRAINT no_serial_in_two_receipts
@@ -373,7 +398,7 @@ CREATE TABLE registry_block_history (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
     registry_block_id BIGINT NOT NULL,
     import_id BIGINT NOT NULL,
-    change TEXT NOT NULL,
+    change TEXT COLLATE "C" NOT NULL,
     before JSONB,
     after JSONB,
     CONSTRAINT pk_registry_block_history PRIMARY KEY (id),
@@ -383,34 +408,9 @@ CREATE INDEX ix_registry_block_history_import_id ON registry_block_history (impo
 CREATE INDEX ix_registry_block_history_registry_block_id
     ON registry_block_history (registry_block_id);
 
-CREATE TABLE registry_blocks (
-    id BIGINT GENERATED BY DEFAULT AS IDENTITY,
-    series_id INTEGER NOT NULL,
-    block INT8RANGE NOT NULL,
-    kind TEXT NOT NULL,
-    programme TEXT NOT NULL,
-    project TEXT NOT NULL,
-    project_name TEXT NOT NULL,
-    vintage_start DATE NOT NULL,
-    vintage_end DATE NOT NULL,
-    batch BIGINT,
-    status TEXT NOT NULL,
-    cohort TEXT[],
-    vocabulary TEXT NOT NULL,
-    labels TEXT[] NOT NULL,
-    unmapped TEXT[] NOT NULL,
-    facts JSONB NOT NULL,
-    source JSONB NOT NULL,
-    first_import BIGINT NOT NULL,
-    last_import BIGINT NOT NULL,
-    CONSTRAINT pk_registry_blocks PRIMARY KEY (id)
-);
-CREATE INDEX ix_registry_blocks_first ON registry_blocks (series_id, kind, lower(block));
-CREATE INDEX ix_registry_blocks_project ON registry_blocks (programme, project, vintage_start);
-
 CREATE TABLE transaction_attempts (
-    key TEXT NOT NULL,
-    hash TEXT NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
     raw BYTEA NOT NULL,
     max_fee_per_gas NUMERIC(78, 0) NOT NULL,
     max_priority_fee_per_gas NUMERIC(78, 0) NOT NULL,
@@ -420,7 +420,6 @@ CREATE TABLE transaction_attempts (
         FOREIGN KEY(key) REFERENCES transactions (key) ON DELETE CASCADE
 );
 CREATE INDEX ix_transaction_attempts_key ON transaction_attempts (key);
-
 """
 
 
