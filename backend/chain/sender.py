@@ -26,6 +26,8 @@ from backend.errors import ChainRejected, ChainUnavailable, InvalidValue, NotFou
 
 #: An estimate is for the state now; a fifth more for the state when it is mined.
 _GAS_MARGIN: Final = (6, 5)
+#: A foreign use of a nonce is believed after so many seconds without a receipt of our own.
+_FOREIGN_SECONDS: Final = 5
 _POLL: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -60,8 +62,8 @@ class Sender:
     ) -> None:
         self._rpc, self._log, self._clock, self._sleep = rpc, log, clock, sleep
         self._confirmations = confirmations
-        #: Key → chain block in which a foreign use of its nonce was first seen.
-        self._foreign: dict[str, int] = {}
+        #: Key → (chain block, time) in which a foreign use of its nonce was first seen.
+        self._foreign: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ submit
@@ -322,7 +324,8 @@ class Sender:
         """Those without a receipt that can still be mined; the others are reported in `changed`.
 
         A nonce that the chain has used without one of our attempts belongs to a foreign
-        transaction. That is provisional until it is as deep as final needs.
+        transaction. That is provisional until it is as deep as final needs, and for a while:
+        nodes count a nonce a moment before they give the receipt.
         """
         accounts = list(dict.fromkeys(one.account for one in missing))
         used = dict(zip(accounts, self._nonces(accounts, "latest"), strict=True))
@@ -334,9 +337,11 @@ class Sender:
                 self._note(changed, one, self._settled(one, place, final_below))
                 continue
             with self._lock:
-                seen = self._foreign.setdefault(one.key, self._rpc.block_number())
+                seen, since = self._foreign.setdefault(
+                    one.key, (self._rpc.block_number(), self._clock())
+                )
             after = outbox.unmined(one, outbox.foreign_reason(one))
-            if seen <= final_below:
+            if seen <= final_below and self._clock() - since >= _FOREIGN_SECONDS:
                 after = replace(after, state=TransactionState.REVERTED)
             self._note(changed, one, after)
         return waiting
