@@ -1,7 +1,8 @@
 """Compiles the contracts with py-solc-x round the npm compiler, the one Hardhat uses.
 
-The bytecode depends only on the sources reached from the deployable contracts and on
-`contracts/settings.json`; Hardhat gives the same bytes (a test compares them).
+The bytecode depends only on the sources of `contracts/`, what they import, and
+`contracts/settings.json`. The compiler gets exactly what Hardhat gives it, names and all, and so
+gives the same bytes (a test compares them).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "Trust": "contracts/Trust.sol",
     "TestSettlementAsset": "contracts/testing/TestSettlementAsset.sol",
 }
+_PACKAGE: Final = "@openzeppelin/contracts"
 _IMPORT: Final = re.compile(r"""^\s*import\s+(?:[^"';]*?\sfrom\s+)?["']([^"']+)["']""", re.M)
 _SELECTION: Final = [
     "abi",
@@ -89,22 +91,49 @@ class CompiledContract:
 
 
 def read_sources(root: Path = REPOSITORY) -> dict[str, str]:
-    """Every source that the deployable contracts reach, by import path; LocalError if one lacks."""
+    """Every source by the name that Hardhat gives it; LocalError if one is missing.
+
+    All of `contracts/` (tests apart) and what it imports: the compiler numbers what it reads, and
+    the order of functions in the bytecode follows the numbers, so that even a source that no
+    deployed contract uses can change its bytes.
+    """
+    package = _package(root)
+    names = [
+        path.relative_to(root).as_posix()
+        for path in sorted((root / "contracts").rglob("*.sol"))
+        if not path.name.endswith(".t.sol")
+    ]
     sources: dict[str, str] = {}
-    waiting = list(SOURCES.values())
+    waiting = [*names, *SOURCES.values()]
     while waiting:
-        name = waiting.pop()
+        path = waiting.pop()
+        name = _compiler_name(path, package)
         if name in sources:
             continue
-        path = root / "node_modules" / name if name.startswith("@") else root / name
+        file = root / "node_modules" / path if path.startswith("@") else root / path
         try:
-            sources[name] = path.read_text(encoding="utf-8")
+            sources[name] = file.read_text(encoding="utf-8")
         except OSError as failure:
-            raise LocalError(f"the contract source {name} cannot be read: {failure}") from failure
+            raise LocalError(f"the contract source {path} cannot be read: {failure}") from failure
         for imported in _IMPORT.findall(sources[name]):
-            near = os.path.normpath(os.path.join(os.path.dirname(name), imported))
+            near = os.path.normpath(os.path.join(os.path.dirname(path), imported))
             waiting.append(near if imported.startswith(".") else imported)
     return dict(sorted(sources.items()))
+
+
+def _package(root: Path) -> str:
+    """The imported package with its version, as Hardhat names it."""
+    file = root / "node_modules" / _PACKAGE / "package.json"
+    try:
+        return f"{_PACKAGE}@{orjson.loads(file.read_bytes())['version']}"
+    except OSError as failure:
+        raise LocalError(f"{_PACKAGE} is missing: run npm install first") from failure
+
+
+def _compiler_name(path: str, package: str) -> str:
+    if path.startswith(f"{_PACKAGE}/"):
+        return f"npm/{package}/{path.removeprefix(f'{_PACKAGE}/')}"
+    return f"project/{path}"
 
 
 def read_settings(root: Path = REPOSITORY) -> dict[str, Any]:
@@ -140,13 +169,15 @@ def _compile(cache: Path, root: Path) -> dict[str, Any]:
     import solcx
     from solcx.exceptions import SolcError
 
-    settings = read_settings(root)
+    settings, package = read_settings(root), _package(root)
+    names = {name: _compiler_name(path, package) for name, path in SOURCES.items()}
     standard = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in read_sources(root).items()},
         "settings": {
             **settings["settings"],
-            "outputSelection": {path: {name: _SELECTION} for name, path in SOURCES.items()},
+            "remappings": [f"project/:{_PACKAGE}/=npm/{package}/"],
+            "outputSelection": {source: {name: _SELECTION} for name, source in names.items()},
         },
     }
     with tempfile.TemporaryDirectory(dir=cache) as directory:
@@ -159,7 +190,7 @@ def _compile(cache: Path, root: Path) -> dict[str, Any]:
         except SolcError as failure:
             reasons = str(failure).partition("\n> command:")[0]
             raise LocalError(f"the contracts do not compile:\n{reasons}") from None
-    return {name: output["contracts"][path][name] for name, path in SOURCES.items()}
+    return {name: output["contracts"][source][name] for name, source in names.items()}
 
 
 def write_wrapper(path: Path, root: Path = REPOSITORY) -> Path:

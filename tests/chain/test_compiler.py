@@ -79,8 +79,13 @@ def test_a_change_of_source_or_settings_changes_the_hash_and_the_rest_does_not(
 ) -> None:
     root = _copy(tmp_path)
     assert compiler.source_hash(root) == sources
-    (root / "contracts" / "Unused.sol").write_text("contract Unused {}")
+    (root / "contracts" / "Trust.t.sol").write_text("contract TrustTest {}")
+    (root / "contracts" / "notes.txt").write_text("nothing that is compiled")
     assert compiler.source_hash(root) == sources
+    unused = root / "contracts" / "Unused.sol"
+    unused.write_text("contract Unused {}")
+    assert compiler.source_hash(root) != sources, "it shifts the compiler's numbers"
+    unused.unlink()
     settings = root / "contracts" / "settings.json"
     settings.write_text(settings.read_text().replace("1000000", "999999"))
     assert compiler.source_hash(root) != sources
