@@ -239,7 +239,6 @@ class History:
         self.random.shuffle(work)
         before = self.rpc.block_number()
         if self.reorganised < self.plan.reorganisations and work:
-            # Anvil must be idle: a reorganisation while it mines puts a transaction in two blocks.
             self.send(work)
             depth = min(self.rpc.block_number() - before, self.random.randint(1, 12))
             if depth:
@@ -248,12 +247,22 @@ class History:
 
     def reorganise(self, depth: int) -> None:
         """Throw chain blocks away; the sender must bring every transaction back."""
+        self.rpc.call("evm_setAutomine", False)
+        self._settle()
         if self.reorganised % 2:
             self.rpc.call("anvil_rollback", depth)
         else:
             self.rpc.call("anvil_reorg", depth, [])
+        self.rpc.call("evm_setAutomine", True)
         self.reorganised += 1
         self.report(f"reorganisation {self.reorganised} of depth {depth}")
+
+    def _settle(self) -> None:
+        """Wait until Anvil mines nothing more: what it does in between it may do twice or lose."""
+        head = -1
+        while head != (now := self.rpc.block_number()):
+            head = now
+            time.sleep(0.05)
 
     def confirm(self, number: int, rounds: int) -> None:
         """The registry's answers: expected serials and, every other time, others of the class."""
