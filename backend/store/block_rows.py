@@ -84,7 +84,8 @@ class RowWriter:
             found = self._mapped[key] = ("\t".join(texts), codes, unmapped)
         return found
 
-    def _line(self, record: BlockRecord) -> str:
+    def line(self, record: BlockRecord) -> str:
+        """One line of COPY for `COLUMNS`."""
         interval = record.interval
         batch = "\\N" if record.batch is None else record.batch
         return (
@@ -114,7 +115,7 @@ class RowWriter:
 
     def copy_new(self, connection: Connection, records: Sequence[BlockRecord]) -> None:
         """Add rows."""
-        line = self._line
+        line = self.line
         copy_lines(connection, "registry_blocks", COLUMNS, [line(record) for record in records])
 
     def update(self, connection: Connection, changes: Sequence[tuple[int, BlockRecord]]) -> None:

@@ -123,6 +123,10 @@ def test_a_recovery_that_was_killed_is_done_again_from_the_start(
         kept = tables.chain_transactions
         lost = world.rpc.block_number() + 1
         raw = connection.execute(select(kept.c.raw).where(kept.c.block_number == lost)).scalar_one()
+    made = world.rpc.block("latest")
+    assert made is not None
+    # Another time than the recorded one, so that the chain block cannot come out the same.
+    world.rpc.call("evm_setNextBlockTimestamp", made.timestamp + 1_000)
     world.send_all([bytes(raw)])
     world.rpc.call("evm_setAutomine", False)
     done = indexer.recover()
