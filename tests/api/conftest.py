@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import random
 import threading
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import httpx
 import psycopg
 import pytest
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -37,6 +39,14 @@ SECRET = RetirementDetails("A private house", "Flights", "2025", salt=bytes([7])
 
 #: No chain and no bus, whatever this machine's environment says.
 ALONE = Settings(database_url=None, nats_url=None, chain_url=None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet() -> Iterator[None]:
+    """A line per request would drown the test run; what is a warning is still shown."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ of a class are few; its blocks may be many thousands, and only those that are hi
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -70,8 +71,7 @@ class SerialRun:
         return replace(self, position=low, first=first, last=first + high - low - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class DatedExchange:
+class DatedExchange(NamedTuple):
     """Serials of [position, +tonnes) and [counterpart, +tonnes) changed places at this event."""
 
     position: int
@@ -88,42 +88,75 @@ class Move:
     at: int
     tonnes: int
 
-
-def _swap(move: Move, exchange: DatedExchange) -> list[Move]:
-    p, q, tonnes = exchange.position, exchange.counterpart, exchange.tonnes
-    end = move.at + move.tonnes
-    if not (move.at < p + tonnes and p < end) and not (move.at < q + tonnes and q < end):
-        return [move]
-    inner = {bound for bound in (p, p + tonnes, q, q + tonnes) if move.at < bound < end}
-    parts = []
-    for low, high in pairwise(sorted({move.at, end} | inner)):
-        shift = q - p if p <= low < p + tonnes else p - q if q <= low < q + tonnes else 0
-        parts.append(Move(move.origin + low - move.at, low + shift, high - low))
-    return parts
+    def cut(self, low: int, high: int) -> Move:
+        """The part that leads to [low, high), which lies inside."""
+        return Move(self.origin + low - self.at, low, high - low)
 
 
-def _follow(first: int, end: int, exchanges: Iterable[DatedExchange]) -> list[Move]:
-    moves = [Move(first, first, end - first)] if first < end else []
+class _Moves:
+    """Disjoint moves ordered by where they lead; an exchange touches only those it hits."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """`ranges` are disjoint [first, end), ascending."""
+        self._moves = [Move(first, first, end - first) for first, end in ranges]
+        self._starts = [move.at for move in self._moves]
+
+    def apply(self, exchange: DatedExchange) -> None:
+        p, q, tonnes = exchange.position, exchange.counterpart, exchange.tonnes
+        for move in [*self._take(p, p + tonnes, q - p), *self._take(q, q + tonnes, p - q)]:
+            index = bisect_left(self._starts, move.at)
+            self._starts.insert(index, move.at)
+            self._moves.insert(index, move)
+
+    def _take(self, low: int, high: int, shift: int) -> list[Move]:
+        """Take out what leads into [low, high), shifted; the rest of a move that is cut stays."""
+        start = max(bisect_right(self._starts, low) - 1, 0)
+        end = bisect_left(self._starts, high)
+        hit = [move for move in self._moves[start:end] if move.at + move.tonnes > low]
+        if not hit:
+            return []
+        start = end - len(hit)
+        taken = [move.cut(max(low, move.at), min(high, move.at + move.tonnes)) for move in hit]
+        first, last = hit[0], hit[-1]
+        left = []
+        if first.at < low:
+            left.append(first.cut(first.at, low))
+        if last.at + last.tonnes > high:
+            left.append(last.cut(high, last.at + last.tonnes))
+        self._moves[start:end] = left
+        self._starts[start:end] = [move.at for move in left]
+        return [replace(move, at=move.at + shift) for move in taken]
+
+    def joined(self) -> list[Move]:
+        """By origin, neighbours that lead to neighbours as one."""
+        joined: list[Move] = []
+        for move in sorted(self._moves, key=lambda part: part.origin):
+            last = joined[-1] if joined else None
+            if last and (last.origin + last.tonnes, last.at + last.tonnes) == (
+                move.origin,
+                move.at,
+            ):
+                joined[-1] = replace(last, tonnes=last.tonnes + move.tonnes)
+            else:
+                joined.append(move)
+        return joined
+
+
+def _follow(ranges: Iterable[tuple[int, int]], exchanges: Iterable[DatedExchange]) -> list[Move]:
+    moves = _Moves(ranges)
     for exchange in exchanges:
-        moves = [part for move in moves for part in _swap(move, exchange)]
-    joined: list[Move] = []
-    for move in sorted(moves, key=lambda part: part.origin):
-        last = joined[-1] if joined else None
-        if last and last.at + last.tonnes == move.at:
-            joined[-1] = Move(last.origin, last.at, last.tonnes + move.tonnes)
-        else:
-            joined.append(move)
-    return joined
+        moves.apply(exchange)
+    return moves.joined()
 
 
 def minted_at(first: int, end: int, exchanges: Sequence[DatedExchange]) -> list[Move]:
     """Where the serials that stand at [first, end) after the exchanges were minted."""
-    return _follow(first, end, reversed(exchanges))
+    return _follow([(first, end)], reversed(exchanges))
 
 
 def standing_at(first: int, end: int, exchanges: Sequence[DatedExchange]) -> list[Move]:
     """Where the serials that were minted at [first, end) stand after the exchanges."""
-    return _follow(first, end, exchanges)
+    return _follow([(first, end)], exchanges)
 
 
 def exchanges_of(
@@ -133,15 +166,20 @@ def exchanges_of(
     table = tables.exchanges
     found: dict[int, list[DatedExchange]] = defaultdict(list)
     rows = connection.execute(
-        select(table)
+        select(
+            table.c.class_id,
+            table.c.position,
+            table.c.counterpart,
+            table.c.tonnes,
+            table.c.block_number,
+            table.c.log_index,
+        )
         .where(table.c.class_id.in_(sorted(set(class_ids))))
         .order_by(table.c.class_id, table.c.block_number, table.c.log_index)
     )
-    for row in rows:
-        found[row.class_id].append(
-            DatedExchange(
-                row.position, row.counterpart, row.tonnes, (row.block_number, row.log_index)
-            )
+    for class_id, position, counterpart, tonnes, block_number, log_index in rows:
+        found[class_id].append(
+            DatedExchange(position, counterpart, tonnes, (block_number, log_index))
         )
     return found
 
@@ -212,22 +250,56 @@ def serials_at(
 ) -> list[list[SerialRun]]:
     """Per span the serials that stand at its positions after the exchanges given for it.
 
-    One query for all spans, whatever the number of blocks and exchanges.
+    One query for all spans, whatever the number of blocks and exchanges. Spans of one class with
+    the same exchanges (one list) are followed together.
     """
-    moves = [
-        (index, move)
-        for index, (span, made) in enumerate(zip(spans, exchanges, strict=True))
-        for move in minted_at(span.first, span.end, made)
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (span, made) in enumerate(zip(spans, exchanges, strict=True)):
+        groups[span.class_id, id(made)].append(index)
+    followed = [
+        (key, move)
+        for key, indexes in groups.items()
+        for move in _follow(
+            _merged(spans[index] for index in indexes), reversed(exchanges[indexes[0]])
+        )
     ]
     minted = minted_serials(
-        connection,
-        [Span(spans[i].class_id, move.at, move.at + move.tonnes) for i, move in moves],
+        connection, [Span(key[0], move.at, move.at + move.tonnes) for key, move in followed]
     )
-    found: list[list[SerialRun]] = [[] for _ in spans]
-    for (index, move), runs in zip(moves, minted, strict=True):
+    standing: dict[tuple[int, int], list[SerialRun]] = defaultdict(list)
+    for (key, move), runs in zip(followed, minted, strict=True):
         shift = move.origin - move.at
-        found[index] += [replace(run, position=run.position + shift) for run in runs]
-    return [_joined(runs) for runs in found]
+        standing[key] += [replace(run, position=run.position + shift) for run in runs]
+    found: list[list[SerialRun]] = [[] for _ in spans]
+    for key, indexes in groups.items():
+        ordered = _joined(standing[key])
+        for index in indexes:
+            found[index] = _within(spans[index], ordered)
+    return found
+
+
+def _merged(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """The positions of the spans as ascending disjoint [first, end)."""
+    merged: list[tuple[int, int]] = []
+    for span in sorted(spans, key=lambda part: part.first):
+        if merged and span.first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], span.end))
+        else:
+            merged.append((span.first, span.end))
+    return merged
+
+
+def _within(span: Span, runs: Sequence[SerialRun]) -> list[SerialRun]:
+    """The parts of ordered runs that lie in the span."""
+    index = max(bisect_right(runs, span.first, key=lambda run: run.position) - 1, 0)
+    found = []
+    while index < len(runs) and runs[index].position < span.end:
+        run = runs[index]
+        low, high = max(span.first, run.position), min(span.end, run.position + run.tonnes)
+        if low < high:
+            found.append(run.cut(low, high))
+        index += 1
+    return found
 
 
 def _joined(runs: Iterable[SerialRun]) -> list[SerialRun]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Connection, func, select, true
 
 from backend.store import tables
 from backend.store.queries.certificates import Retirement, list_retirements
@@ -36,10 +35,11 @@ def get_overview(connection: Connection) -> Overview:
     """A fixed number of queries."""
     changes, classes = tables.position_changes, tables.classes
     newest = (
-        select(changes)
-        .ext(distinct_on(changes.c.class_id))
-        .order_by(changes.c.class_id, changes.c.block_number.desc(), changes.c.log_index.desc())
-        .subquery("newest")
+        select(changes.c.minted, changes.c.exited, changes.c.dust)
+        .where(changes.c.class_id == classes.c.class_id)
+        .order_by(changes.c.block_number.desc(), changes.c.log_index.desc())
+        .limit(1)
+        .lateral("newest")
     )
     sums = connection.execute(
         select(
@@ -48,7 +48,7 @@ def get_overview(connection: Connection) -> Overview:
             func.coalesce(
                 func.sum((newest.c.minted - newest.c.exited) * 1000 + newest.c.dust), 0
             ).label("supply"),
-        )
+        ).select_from(classes.join(newest, true()))
     ).one()
     balances = tables.balances
     holders = connection.execute(

@@ -12,8 +12,19 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Select, and_, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY, INT8RANGE
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, INT4RANGE, INT8RANGE
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.domain.serials import Interval, Series, subtract
@@ -120,20 +131,30 @@ class Lot:
     unmapped: bool
 
 
+def _shares_serials(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    """Rows of one series whose blocks share a serial, as the gist indexes find them."""
+    # `=` would invite a hash join over the few series there are: every pair of blocks of each.
+    return and_(
+        _series_range(one).op("&&")(_series_range(other)), one.c.block.op("&&")(other.c.block)
+    )
+
+
+def _series_range(table: FromClause) -> ColumnElement[Any]:
+    return func.int4range(table.c.series_id, table.c.series_id, "[]", type_=INT4RANGE)
+
+
+def _held() -> Select[Any]:
+    """What receipts hold of a registry block, as a subquery of a query over the blocks."""
+    rows, held = tables.registry_blocks, tables.custody_blocks
+    return select(held.c.id).where(_shares_serials(held, rows)).correlate(rows)
+
+
 def _in_trust() -> ColumnElement[int]:
     """Tonnes of a registry block that receipts hold."""
     rows, held = tables.registry_blocks, tables.custody_blocks
     overlap = held.c.block.op("*")(rows.c.block)
-    return (
-        select(func.coalesce(func.sum(func.upper(overlap) - func.lower(overlap)), 0))
-        .where(
-            func.int4range(held.c.series_id, held.c.series_id, "[]")
-            == func.int4range(rows.c.series_id, rows.c.series_id, "[]"),
-            held.c.block.op("&&")(rows.c.block),
-        )
-        .correlate(rows)
-        .scalar_subquery()
-    )
+    tonnes = func.coalesce(func.sum(func.upper(overlap) - func.lower(overlap)), 0)
+    return _held().with_only_columns(tonnes).scalar_subquery()
 
 
 def _tonnes() -> ColumnElement[int]:
@@ -174,7 +195,7 @@ def list_blocks(
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[RegistryBlock]:
-    """Imported blocks by series and serial. `vintage` is a year that the vintage touches."""
+    """Imported blocks by series, kind and serial. `vintage` is a year that the vintage touches."""
     rows, query = tables.registry_blocks, _blocks()
     if programme is not None:
         query = query.where(rows.c.programme == programme)
@@ -192,11 +213,12 @@ def list_blocks(
             _tokenizable() if tokenizable else ~func.coalesce(_tokenizable(), False)
         )
     if in_trust is not None:
-        query = query.where(_in_trust() > 0 if in_trust else _in_trust() == 0)
+        query = query.where(_held().exists() if in_trust else ~_held().exists())
     if import_id is not None:
         query = query.where(or_(rows.c.first_import == import_id, rows.c.last_import == import_id))
-    key = [rows.c.series_id, func.lower(rows.c.block), rows.c.id]
-    found, following = fetch_page(connection, query, key, [int, int, int], cursor, limit)
+    # The order of an index: a page is read, not sorted.
+    key = [rows.c.series_id, rows.c.kind, func.lower(rows.c.block), rows.c.id]
+    found, following = fetch_page(connection, query, key, [int, str, int, int], cursor, limit)
     return Page(tuple(_with_use(connection, found)), following)
 
 
@@ -222,8 +244,9 @@ def blocks_holding(
             wanted.join(series, series.c.name == wanted.c.name).join(
                 rows,
                 and_(
-                    func.int4range(rows.c.series_id, rows.c.series_id, "[]")
-                    == func.int4range(series.c.id, series.c.id, "[]"),
+                    _series_range(rows).op("&&")(
+                        func.int4range(series.c.id, series.c.id, "[]", type_=INT4RANGE)
+                    ),
                     rows.c.block.op("&&")(
                         func.int8range(wanted.c.first, wanted.c.last, "[]", type_=INT8RANGE)
                     ),
@@ -257,11 +280,7 @@ def _with_use(connection: Connection, found: Sequence[Row[Any]]) -> list[Registr
             .select_from(
                 rows.join(
                     held,
-                    and_(
-                        func.int4range(held.c.series_id, held.c.series_id, "[]")
-                        == func.int4range(rows.c.series_id, rows.c.series_id, "[]"),
-                        held.c.block.op("&&")(rows.c.block),
-                    ),
+                    _shares_serials(held, rows),
                 )
             )
             .where(rows.c.id.in_([row.id for row in found]))
@@ -317,19 +336,31 @@ def list_lots(
     connection: Connection, *, programme: str | None = None, project: str | None = None
 ) -> list[Lot]:
     """Active imported credits grouped as classes would group them, the largest first."""
-    rows = tables.registry_blocks
-    query = select(
-        rows.c.programme,
-        rows.c.project,
-        func.max(rows.c.project_name).label("project_name"),
-        rows.c.vintage_start,
-        rows.c.vintage_end,
-        rows.c.cohort,
-        func.count().label("blocks"),
-        func.sum(_tonnes()).label("active"),
-        func.sum(_in_trust()).label("in_trust"),
-        func.bool_or(func.cardinality(rows.c.unmapped) > 0).label("unmapped"),
-    ).where(rows.c.status == "active")
+    rows, held = tables.registry_blocks, tables.custody_blocks
+    overlap = held.c.block.op("*")(rows.c.block)
+    # From the few blocks in trust to their rows, not from every row to what holds it.
+    used = (
+        select(rows.c.id, func.sum(func.upper(overlap) - func.lower(overlap)).label("tonnes"))
+        .select_from(held.join(rows, _shares_serials(held, rows)))
+        .group_by(rows.c.id)
+        .subquery("used")
+    )
+    query = (
+        select(
+            rows.c.programme,
+            rows.c.project,
+            func.max(rows.c.project_name).label("project_name"),
+            rows.c.vintage_start,
+            rows.c.vintage_end,
+            rows.c.cohort,
+            func.count().label("blocks"),
+            func.sum(_tonnes()).label("active"),
+            func.coalesce(func.sum(used.c.tonnes), 0).label("in_trust"),
+            func.bool_or(func.cardinality(rows.c.unmapped) > 0).label("unmapped"),
+        )
+        .select_from(rows.outerjoin(used, used.c.id == rows.c.id))
+        .where(rows.c.status == "active")
+    )
     if programme is not None:
         query = query.where(rows.c.programme == programme)
     if project is not None:
