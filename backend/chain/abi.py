@@ -183,8 +183,19 @@ def _to_abi(parameter: Parameter, kind: str, value: Any) -> Any:
     return value
 
 
+def readable(text: bytes) -> str:
+    """A string of the chain as a text that can be stored and shown.
+
+    Anybody can emit bytes that are no UTF-8: they become U+FFFD. Who needs the bytes themselves,
+    to hash them, decodes strictly.
+    """
+    return text.decode("utf-8", "replace")
+
+
 def from_abi(parameter: Parameter, kind: str, value: Any) -> Any:
     """A value of eth_abi in the one decoded form (see the module's docstring)."""
+    if kind == "string" and isinstance(value, bytes):
+        return readable(value)
     if kind.endswith("]"):
         inner = kind[: kind.rindex("[")]
         return [from_abi(parameter, inner, item) for item in value]
@@ -211,10 +222,18 @@ def encode_values(parameters: Sequence[Parameter], args: Sequence[Any], what: st
         raise InvalidValue(what, list(args), f"does not fit the ABI: {failure}") from failure
 
 
-def decode_values(parameters: Sequence[Parameter], data: bytes) -> list[Any]:
-    """Values of `data` in the one decoded form; raises InvalidValue when it does not fit."""
+def decode_values(
+    parameters: Sequence[Parameter], data: bytes, *, lenient: bool = False
+) -> list[Any]:
+    """Values of `data` in the one decoded form; raises InvalidValue when it does not fit.
+
+    Strictly, a string that is no UTF-8 does not fit; `lenient` makes it `readable`.
+    """
+    types = [part.type for part in parameters]
+    if lenient:
+        types = [kind.replace("string", "bytes") for kind in types]
     try:
-        values = abi_decode([part.type for part in parameters], data)
+        values = abi_decode(types, data)
     except (DecodingError, OverflowError, UnicodeDecodeError) as failure:
         names = ",".join(part.type for part in parameters)
         raise InvalidValue("data", f"0x{data.hex()}", f"is not ({names}): {failure}") from failure

@@ -84,9 +84,14 @@ def readers_of(contract: str) -> dict[str, _Reader]:
 
 
 class EventDecoder:
-    """Decodes logs of one deployment; built once, used for every range of chain blocks."""
+    """Decodes logs of one deployment; built once, used for every range of chain blocks.
 
-    def __init__(self, deployment: Deployment) -> None:
+    `lenient`: strings that are no UTF-8 become readable instead of an InvalidValue. Who follows
+    the chain needs that, or anybody with a kilogram to retire could stop it; an auditor does not.
+    """
+
+    def __init__(self, deployment: Deployment, *, lenient: bool = False) -> None:
+        self._lenient = lenient
         self._contracts = {
             contract.address.lower(): (name, readers_of(name))
             for name, contract in deployment.contracts.items()
@@ -110,7 +115,7 @@ class EventDecoder:
                 args[field] = read(topics[position][2:])
             data: str = log["data"]
             if words is None:
-                args = _with_dynamic(entry, args, data)
+                args = _with_dynamic(entry, args, data, self._lenient)
             else:
                 for field, start, read in words:
                     args[field] = read(data[start : start + 64])
@@ -129,9 +134,11 @@ class EventDecoder:
         return events
 
 
-def _with_dynamic(entry: Entry, args: dict[str, Any], data: str) -> dict[str, Any]:
+def _with_dynamic(
+    entry: Entry, args: dict[str, Any], data: str, lenient: bool
+) -> dict[str, Any]:
     plain = [part for part in entry.inputs if not part.indexed]
-    values = abi.decode_values(plain, bytes.fromhex(data[2:]))
+    values = abi.decode_values(plain, bytes.fromhex(data[2:]), lenient=lenient)
     args.update((part.name, value) for part, value in zip(plain, values, strict=True))
     return args
 

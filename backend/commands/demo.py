@@ -299,7 +299,6 @@ class Walk:
             settings.require_chain_url(),
             settings.deployment_file,
             custody=[max((settings.home / "demo").glob("custody-*.csv"))],
-            compiler_cache=settings.home / "build",
         )
         facts = [
             f"{name:<4}{law.status.value:<12} {law.reason}" for name, law in found.laws.items()

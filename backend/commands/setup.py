@@ -49,7 +49,7 @@ def deploy_contracts(context: Context) -> int:
     path = context.settings.deployment_file
     sources = compiler.source_hash()
     progress("contracts: compiling (cached when unchanged)")
-    compiled = compiler.compile_contracts(context.settings.home / "build")
+    compiled = compiler.compile_contracts()
     endow(context)
     try:
         deployment = deploy(

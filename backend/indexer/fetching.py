@@ -61,7 +61,7 @@ class Fetcher:
     def __init__(self, rpc: Rpc, deployment: Deployment, record_raw: bool) -> None:
         self._rpc = rpc
         self._addresses = deployment.addresses
-        self._decoder = EventDecoder(deployment)
+        self._decoder = EventDecoder(deployment, lenient=True)
         self._record_raw = record_raw
         self._blocks_per_range = FIRST_RANGE
         self._ahead: list[Range] = []

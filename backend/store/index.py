@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import psycopg
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -307,6 +308,7 @@ def rewind(connection: Connection, to_number: int, to_hash: str | None) -> Chain
     )
     # Rewound twice in one transaction (tests, rebuild), the table must not be in the way.
     driver.execute("DROP TABLE rewound")
+    _reopen(driver, to_number)
     connection.execute(
         update(tables.chain_state).values(
             indexed_number=to_number,
@@ -318,6 +320,29 @@ def rewind(connection: Connection, to_number: int, to_hash: str | None) -> Chain
     state = load_state(connection)
     assert state is not None
     return state
+
+
+def _reopen(driver: psycopg.Connection[Any], to_number: int) -> None:
+    """What a reorganisation took back is under way again, however final it was thought to be.
+
+    The sender looks at its transactions anew and sends again what is lost; receipts and
+    confirmations wait for the chain once more (L10).
+    """
+    driver.execute(
+        "UPDATE transactions SET state = 'signed', block_number = NULL, block_hash = NULL,"
+        " transaction_hash = NULL, reason = NULL, updated_at = now()"
+        " WHERE block_number > %s AND state IN ('mined', 'final', 'reverted')",
+        [to_number],
+    )
+    driver.execute(
+        "UPDATE receipts r SET state = 'submitted', updated_at = now() WHERE state = 'minted'"
+        " AND NOT EXISTS (SELECT FROM receipts_minted m WHERE m.receipt_id = r.id)"
+    )
+    driver.execute(
+        "UPDATE confirmations c SET state = 'submitted', updated_at = now()"
+        " WHERE state = 'recorded' AND NOT EXISTS"
+        " (SELECT FROM registry_confirmations m WHERE m.confirmation_id = c.id)"
+    )
 
 
 def clear(connection: Connection, before_first: int) -> ChainState:

@@ -91,6 +91,9 @@ class Projection:
 
     def move(self, event: ChainEvent, account: str, change: Row, ordinal: int) -> None:
         class_id, kilograms, retired = change
+        if not kilograms and not retired:
+            # Anybody may transfer nothing of a class that does not exist: it moves no balance.
+            return
         self.rows["balance_changes"].append(
             (account, class_id, kilograms, retired, event[3], event[7], ordinal)
         )
