@@ -58,7 +58,8 @@ async def one(
     """The answer of a route that shows one thing."""
     services = services_of(request)
     head, found = await services.read(work, query.min_block)
-    return respond(request, _filled(services, head, Answer[model], data=found))  # type: ignore[valid-type]
+    shape = Answer[model]  # type: ignore[valid-type]
+    return respond(request, _filled(services, head, shape, data=found))
 
 
 async def many(

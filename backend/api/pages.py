@@ -33,9 +33,7 @@ _FIELDS = ("salt", "beneficiary", "purpose", "period", "instruction_hash")
 _NO_HASH = "0x" + "00" * 32
 #: Embeddings, overrides and isolates of direction, and what has no width (not the joiners that
 #: emoji and Indic scripts need).
-_DECEPTIVE = frozenset(
-    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff"
-)
+_DECEPTIVE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff")
 
 router = APIRouter(include_in_schema=False)
 _style = (files("backend") / "web" / "static" / "causeway.css").read_bytes()

@@ -104,7 +104,8 @@ def test_a_serial_leads_to_its_certificates_and_back(database: Database, seed: i
         for class_id, made in history.classes.items():
             for position, (name, number) in enumerate(made.serials):
                 found = tracing.trace_serial(connection, Series.parse(name), number)
-                assert (found.position, found.credit_class.class_id) == (position, class_id)  # type: ignore[union-attr]
+                assert found.credit_class is not None
+                assert (found.position, found.credit_class.class_id) == (position, class_id)
                 assert [r.certificate_id for r in found.retirements] == [
                     naive.certificate_id for naive in made.certificates if naive.taken[position]
                 ]
