@@ -14,7 +14,8 @@ contract LegalOrders is ILegalOrders, Signers, EIP712, AccessManaged {
     bytes32 private constant FREEZE_TYPEHASH =
         keccak256("Freeze(address account,bool frozen,bytes32 orderHash,uint256 nonce)");
     bytes32 private constant ORDER_TYPEHASH = keccak256(
-        "Order(uint8 kind,address from,address to,uint256[] ids,uint256[] amounts,bytes32 reasonHash,uint256 nonce)"
+        "Order(uint8 kind,address from,address to,uint256[] ids,uint256[] amounts,"
+        "bytes32 reasonHash,uint256 nonce)"
     );
     bytes32 private constant CANCEL_TYPEHASH = keccak256("Cancel(bytes32 orderId)");
     /// @dev The gas of one execution bounds what one order moves.

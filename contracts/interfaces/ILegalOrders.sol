@@ -28,7 +28,9 @@ interface ILegalOrders {
         address indexed account, bytes32 indexed orderHash, bool frozen, uint256 nonce,
         address[] signers
     );
-    event OrderScheduled(bytes32 indexed orderId, Order order, uint256 executableAt, address[] signers);
+    event OrderScheduled(
+        bytes32 indexed orderId, Order order, uint256 executableAt, address[] signers
+    );
     event OrderExecuted(bytes32 indexed orderId);
     event OrderCancelled(bytes32 indexed orderId, address[] signers);
 

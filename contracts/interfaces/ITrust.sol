@@ -104,7 +104,9 @@ interface ITrust {
     error TrustSeriesForeign(string classProgramme, string seriesProgramme);
     error TrustNotASigner(address caller);
     error SerialIntervalInvalid(uint64 first, uint64 last);
-    error SerialsOverlap(bytes32 seriesId, uint64 first, uint64 last, uint64 takenFirst, uint64 takenLast);
+    error SerialsOverlap(
+        bytes32 seriesId, uint64 first, uint64 last, uint64 takenFirst, uint64 takenLast
+    );
     error SerialHintInvalid(bytes32 seriesId, uint64 hint, uint64 first);
     error SerialHintTooFar(bytes32 seriesId, uint64 hint, uint64 first);
     error RegistryRetirementNotRetired(uint256 classId, uint64 end, uint48 exited);

@@ -18,7 +18,10 @@ library CertificateText {
     ) internal pure returns (string memory) {
         string memory amount = tonnes(held.kilograms);
         string memory name = string.concat(
-            "Retirement ", (certificateId >> 32).toString(), "-", uint256(uint32(certificateId)).toString()
+            "Retirement ",
+            (certificateId >> 32).toString(),
+            "-",
+            uint256(uint32(certificateId)).toString()
         );
         bytes memory json = abi.encodePacked(
             '{"name":"', name, '","description":"', amount,
@@ -99,7 +102,8 @@ library CertificateText {
             '<rect x="10" y="10" width="380" height="220" fill="none" stroke="#2f5d50"/>',
             '<text x="200" y="70" text-anchor="middle" font-size="18">', name, "</text>",
             '<text x="200" y="130" text-anchor="middle" font-size="30">', amount, " t CO2e</text>",
-            '<text x="200" y="180" text-anchor="middle" font-size="14">retired for ever</text></svg>'
+            '<text x="200" y="180" text-anchor="middle" font-size="14">retired for ever</text>',
+            "</svg>"
         );
         return string.concat("data:image/svg+xml;base64,", Base64.encode(svg));
     }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {Base64} from "@openzeppelin/contracts/utils/Base64.sol";
+import {ICarbonCredits} from "../../contracts/interfaces/ICarbonCredits.sol";
 import {
     IERC5192,
     IRetirementCertificates
@@ -116,10 +117,7 @@ contract CertificatesTest is Deployment {
         );
         equal(certificates.certificate(certificateId).detailsHash, expected, "hash");
         equal(certificates.ownerOf(certificateId), buyer, "owner");
-        check(
-            hasEvent(logs, keccak256("RetirementDetailsPublished(uint256,string,string,string,bytes32)")),
-            "words"
-        );
+        check(hasEvent(logs, ICarbonCredits.RetirementDetailsPublished.selector), "words");
         check(hasEvent(logs, IERC5192.Locked.selector), "Locked");
     }
 

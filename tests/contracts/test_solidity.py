@@ -14,7 +14,7 @@ from backend.local import binaries
 pytestmark = pytest.mark.contract
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SECONDS = 300
+SECONDS = 900
 
 
 @pytest.fixture(scope="module")

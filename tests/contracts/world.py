@@ -10,6 +10,7 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
+from web3.types import Nonce
 from web3.utils.address import get_create_address
 
 from backend.chain.compiler import CompiledContract
@@ -84,7 +85,7 @@ class World:
         self.register: dict[bytes, IntervalSet] = {}
         admin = self.accounts[0]
         nonce = self.web3.eth.get_transaction_count(admin)
-        ahead = [get_create_address(admin, nonce + step) for step in range(6)]
+        ahead = [get_create_address(admin, Nonce(nonce + step)) for step in range(6)]
         manager, participants, legal, certificates, credits_, trust = ahead
         self.manager = self.deploy("AccessManager", admin)
         self.participants = self.deploy("Participants", manager, legal)

@@ -182,6 +182,12 @@ abstract contract Deployment is Checks {
         (,, id) = credits.hashClass(vcs());
     }
 
+    function expectMintRefused(Receipt memory receipt, bytes memory reason) internal {
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        vm.expectRevert(reason);
+        trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), signatures);
+    }
+
     function retire(address from, uint256 id, uint256 kilograms) internal returns (uint256) {
         vm.prank(from);
         return credits.retire(from, id, kilograms, from, HASH);

@@ -49,7 +49,8 @@ contract Handler is Deployment {
     mapping(uint256 id => mapping(uint256 position => bool)) private _isConfirmed;
     mapping(bytes32 seriesId => mapping(uint64 serial => bool)) private _serialConfirmed;
     Interval[] private _registered;
-    Receipt[] private _receipts;
+    /// @dev abi.encode of each receipt that minted.
+    bytes[] private _receipts;
     uint256 private _nonce;
     mapping(address actor => bool) private _frozen;
 
@@ -78,7 +79,7 @@ contract Handler is Deployment {
     function receiptIds() external view returns (bytes32[] memory found) {
         found = new bytes32[](_receipts.length);
         for (uint256 i = 0; i < found.length; ++i) {
-            found[i] = trust.hashReceipt(_receipts[i]);
+            found[i] = trust.hashReceipt(abi.decode(_receipts[i], (Receipt)));
         }
     }
 
@@ -113,7 +114,7 @@ contract Handler is Deployment {
     }
 
     function replay(uint256 which) external {
-        Receipt memory receipt = _receipts[which % _receipts.length];
+        Receipt memory receipt = abi.decode(_receipts[which % _receipts.length], (Receipt));
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR_2);
         try trust.mintWithReceipt(receipt, hintsFor(receipt.intervals), signatures) {
             ++replaysAccepted;
@@ -281,7 +282,7 @@ contract Handler is Deployment {
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
         try trust.mintWithReceipt(receipt, hintsFor(intervals), signatures) {
             if (!free) ++wrongOverlapAnswers;
-            _receipts.push(receipt);
+            _receipts.push(abi.encode(receipt));
             mintedTonnes[ids[which]] += tonnes;
             for (uint256 i = 0; i < intervals.length; ++i) {
                 _registered.push(intervals[i]);
