@@ -159,6 +159,8 @@ class Load:
     repeats: int = 0
     longest: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Held by every request: who takes all of them finds the chain quiet.
+    gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(THREADS))
     local: threading.local = field(default_factory=threading.local)
 
     def context(self, fresh: bool = False) -> Context:
@@ -170,6 +172,10 @@ class Load:
 
     def send(self, key: str, account: Key, contract: str, data: bytes) -> str:
         """Send with the key again and again until it is mined and indexed."""
+        with self.gate:
+            return self._send(key, account, contract, data)
+
+    def _send(self, key: str, account: Key, contract: str, data: bytes) -> str:
         started, fresh = time.monotonic(), False
         while True:
             try:
@@ -337,9 +343,9 @@ class Load:
 class Trouble(threading.Thread):
     """Kills and reorganises at random moments until it is told to stop."""
 
-    def __init__(self, system: System, kills: int, reorganisations: int, seed: int) -> None:
+    def __init__(self, load: Load, kills: int, reorganisations: int, seed: int) -> None:
         super().__init__(daemon=True)
-        self.system = system
+        self.load, self.system = load, load.system
         self.dice = random.Random(seed)
         events = ["kill"] * kills + ["reorganise"] * reorganisations
         self.dice.shuffle(events)
@@ -360,10 +366,16 @@ class Trouble(threading.Thread):
         return killed
 
     def reorganise(self) -> bool:
+        """Between two requests: an Anvil that is mining meanwhile loses state by itself."""
+        for _ in range(THREADS):
+            self.load.gate.acquire()
         try:
+            time.sleep(0.2)
             self.system.context().rpc.call("anvil_reorg", self.dice.randint(1, DEEPEST), [])
         except (CausewayError, OSError):
             return False
+        finally:
+            self.load.gate.release(THREADS)
         self.done["reorganisations"] += 1
         return True
 
@@ -404,7 +416,7 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         load.prepare(options.export, options.classes, options.wallets)
         prepared = time.monotonic()
         load.settle()
-        trouble = Trouble(system, options.kills, options.reorganisations, options.seed)
+        trouble = Trouble(load, options.kills, options.reorganisations, options.seed)
         work = load.plan(options.transfers, options.retirements, random.Random(options.seed))
         trouble.start()
         with ThreadPoolExecutor(THREADS) as pool:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from backend.audit.custody import CustodyStatement
 from backend.audit.ledger import ClassLedger, Ledger
-from backend.audit.register import show
+from backend.audit.register import Confirmation, show
 from backend.audit.report import Findings
-from backend.domain.classes import from_yyyymmdd
+from backend.domain.classes import as_yyyymmdd, from_yyyymmdd
 from backend.domain.events import ChainEvent
 from backend.domain.serials import Interval, subtract
 from backend.errors import InvalidValue
@@ -119,15 +119,35 @@ def _check_class(
 
 
 def _check_confirmed(findings: Findings, ledger: Ledger, statement: CustodyStatement) -> int:
-    tonnes = 0
+    """What the registry is recorded to have retired must not be active in a newer export.
+
+    An export that names no day after the registry's own date of the retirement may be older than
+    it: that is counted, and is no break, since the tokens of these credits are gone anyway.
+    """
+    tonnes = not_yet = 0
     for confirmation in ledger.register.confirmations.values():
         tonnes += _tonnes(confirmation.actual)
         still_live = statement.live.of_all(confirmation.actual)
-        if still_live:
-            findings.broken(
-                "L3", f"confirmation {confirmation.id}: the registry shows as active what it is "
-                "recorded to have retired (is the export older than the confirmation?)",
-                confirmation.event, show(still_live), tonnes=_tonnes(still_live),
-                class_id=confirmation.class_id,
-            )  # fmt: skip
+        if not still_live:
+            continue
+        if not _is_newer(ledger, statement, confirmation):
+            not_yet += _tonnes(still_live)
+            continue
+        findings.broken(
+            "L3", f"confirmation {confirmation.id}: the registry shows as active what it is "
+            "recorded to have retired, in an export with later days",
+            confirmation.event, show(still_live), tonnes=_tonnes(still_live),
+            class_id=confirmation.class_id,
+        )  # fmt: skip
+    findings.count("L3", confirmed_after_export_tonnes=not_yet)
     return tonnes
+
+
+def _is_newer(ledger: Ledger, statement: CustodyStatement, confirmation: Confirmation) -> bool:
+    """Whether the exports name a day after the one on which the registry retired."""
+    belongs = _belongs(ledger.classes[confirmation.class_id])
+    as_of = statement.as_of.get(str(belongs[0])) if belongs else None
+    if as_of is None:
+        return False
+    registry_date: int = confirmation.event.args["registryDate"]
+    return as_yyyymmdd(as_of) > registry_date

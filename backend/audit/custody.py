@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from os import PathLike
 
 from backend.domain.credits import BlockRecord, Kind, Status
@@ -60,6 +61,8 @@ class CustodyStatement:
     rejected: int
     #: Of these, rows of retirement exports: each could have retired serials that look live.
     rejected_retirements: int
+    #: The newest day that any row of a programme names: the exports are at least as new.
+    as_of: dict[str, date]
     _records: dict[Series, list[BlockRecord]]
     _firsts: dict[Series, list[int]]
 
@@ -87,6 +90,7 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
     held: list[Interval] = []
     gone: list[Interval] = []
     records: defaultdict[Series, list[BlockRecord]] = defaultdict(list)
+    as_of: dict[str, date] = {}
     rows = rejected = rejected_retirements = 0
     for path in paths:
         with open_export(path) as export:
@@ -96,6 +100,9 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
                     rejected += 1
                     rejected_retirements += export.adapter.kind is Kind.RETIREMENT
                     continue
+                for day in (record.facts.issued_on, record.facts.retired_on):
+                    if day is not None:
+                        as_of[record.programme] = max(day, as_of.get(record.programme, day))
                 is_live = record.status in (Status.ACTIVE, Status.ISSUED)
                 (held if is_live else gone).append(record.interval)
                 if record.kind is not Kind.RETIREMENT:
@@ -110,5 +117,12 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
         for part in subtract([interval], gone_spans.within(interval))
     ]
     return CustodyStatement(
-        Spans.of(live), gone_spans, rows, rejected, rejected_retirements, dict(records), firsts
+        live=Spans.of(live),
+        gone=gone_spans,
+        rows=rows,
+        rejected=rejected,
+        rejected_retirements=rejected_retirements,
+        as_of=as_of,
+        _records=dict(records),
+        _firsts=firsts,
     )

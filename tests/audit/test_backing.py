@@ -100,6 +100,18 @@ def test_l3_a_confirmed_serial_that_the_registry_shows_as_active_is_found(scene:
     assert {one.transaction for one in found} == events
 
 
+def test_l3_an_export_older_than_the_confirmation_is_counted_and_no_break(scene: Scene) -> None:
+    def before_april(row: dict[str, str]) -> dict[str, str]:
+        late = row["Retirement/Cancellation Date"] > "2026-03-31"
+        dated = {"Retirement/Cancellation Date": "2026-03-31"} if late else {}
+        return row | dated | {"Issuance Date": min(row["Issuance Date"], "2026-03-31")}
+
+    older = rewrite(SAMPLE, scene.directory / "older.csv", before_april)
+    law = scene.audit(custody=[older]).laws["L3"]
+    assert law.status is Status.HOLDS, law.breaks
+    assert law.figures["confirmed_after_export_tonnes"] > 0
+
+
 def test_l3_serials_that_no_row_covers_are_not_checked(scene: Scene) -> None:
     only_first = rewrite(
         scene.export,
