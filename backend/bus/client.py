@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -18,10 +19,6 @@ CONNECT_SECONDS = 2
 RECONNECT_PAUSE_SECONDS = 1
 
 
-async def _unlogged(error: Exception) -> None:
-    """nats-py logs each failed reconnection; who waits for the bus sees it by itself."""
-
-
 class Bus:
     """A connection to NATS. `url` carries the token: `nats://token@host:port`."""
 
@@ -35,20 +32,29 @@ class Bus:
         parts = urlsplit(url)
         where = f"nats://{parts.hostname}:{parts.port}"
         client = Client()
+        seen: list[Exception] = []
+
+        async def remember(error: Exception) -> None:
+            # nats-py would log each failed attempt; the newest is enough.
+            seen[:] = [error]
+
+        connecting = client.connect(
+            servers=[url],
+            connect_timeout=CONNECT_SECONDS,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_PAUSE_SECONDS,
+            error_cb=remember,
+            name="causeway",
+        )
         try:
-            await client.connect(
-                servers=[url],
-                connect_timeout=CONNECT_SECONDS,
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_PAUSE_SECONDS,
-                error_cb=_unlogged,
-                name="causeway",
-            )
+            # Reconnecting for ever includes the first time, which must be bounded.
+            await asyncio.wait_for(connecting, CONNECT_SECONDS)
         except (OSError, nats.errors.Error, TimeoutError) as error:
             with suppress(Exception):
                 await client.close()
-            raise BusUnavailable(f"NATS at {where} does not answer: {error}", url=where) from error
+            reason = seen[0] if seen else error
+            raise BusUnavailable(f"NATS at {where} does not answer: {reason}", url=where) from error
         return cls(client, where)
 
     @property
@@ -74,7 +80,7 @@ class Bus:
                 f"NATS at {self._where} does not answer: {error}", url=self._where
             ) from error
 
-    async def heads(self, chain_id: int) -> AsyncIterator[Head]:
+    async def heads(self, chain_id: int) -> AsyncGenerator[Head, None]:
         """Heads of a chain as they come; older epochs and bodies that are no head are dropped.
 
         Messages lost while the connection was away are not repeated: a reader looks at the store
