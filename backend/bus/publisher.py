@@ -22,6 +22,7 @@ class HeadPublisher:
         self._url = url
         self._heads: Queue[Head | None] = Queue(WAITING)
         self._stopping = threading.Event()
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="causeway-heads", daemon=True)
         self._thread.start()
 
@@ -63,14 +64,14 @@ class HeadPublisher:
 
     async def _deliver(self, bus: Bus | None, head: Head) -> Bus | None:
         """Publish one head, connecting first if need be; given up only when closing."""
-        while True:
+        while not self._given_up:
             try:
                 if bus is None:
                     bus = await Bus.connect(self._url)
                 await bus.publish_head(head)
             except BusUnavailable:
-                if self._stopping.is_set():
-                    return bus
+                self._given_up = self._stopping.is_set()
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return bus
+        return bus

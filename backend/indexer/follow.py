@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection
-
 from backend.chain.manifest import Deployment
 from backend.chain.rpc import Rpc
 from backend.domain.classes import label_hash
@@ -17,7 +15,7 @@ from backend.indexer.ancestor import common_ancestor
 from backend.indexer.fetching import ChainMoved, Fetcher, Range
 from backend.indexer.recovery import Recovery, recover
 from backend.store import index
-from backend.store.database import Database
+from backend.store.database import Connection, Database
 from backend.store.index import ChainState
 
 #: How often the chain may move under a reader before it gives up for this call.

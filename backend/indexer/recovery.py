@@ -9,19 +9,16 @@ status, the gas and every log of each transaction.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
-
 from backend.chain.rpc import Rpc
 from backend.errors import ChainBehind, ChainRejected, DeploymentMismatch
 from backend.indexer.ancestor import common_ancestor
-from backend.store import tables
 from backend.store.database import Database
 from backend.store.index import ChainState
+from backend.store.recorded import Recorded, RecordedBlock, known_hashes, recorded_above
 
 #: An error names at most this many chain blocks and transactions; it says how many there are.
 MAX_NAMED = 100
@@ -43,17 +40,6 @@ class Recovery:
     resent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """A chain block as the index holds it."""
-
-    number: int
-    timestamp: int
-    receipts_root: str
-    transactions: int
-    base_fee: int | None
-
-
 def recover(
     rpc: Rpc, database: Database, state: ChainState, is_local: bool, wait_seconds: float
 ) -> Recovery:
@@ -70,7 +56,7 @@ def recover(
             indexed_number=state.indexed_number,
             indexed_hash=state.indexed_hash,
         )
-    blocks, sent = _recorded(database, common)
+    blocks, sent = recorded_above(database, common)
     _require_complete(database, state, head, blocks, sent)
     extra = _set_aside(rpc, common, head)
     try:
@@ -110,40 +96,12 @@ def _wait(rpc: Rpc, state: ChainState, wait_seconds: float) -> Recovery:
         time.sleep(_POLL_SECONDS)
 
 
-def _recorded(
-    database: Database, above: int
-) -> tuple[list[_Recorded], dict[int, list[tuple[str, bytes]]]]:
-    """Recorded chain blocks above a number, and per chain block (hash, raw) in order."""
-    blocks, kept = tables.chain_blocks, tables.chain_transactions
-    with database.read() as connection:
-        rows = connection.execute(
-            select(
-                blocks.c.number,
-                blocks.c.timestamp,
-                blocks.c.receipts_root,
-                blocks.c.transactions,
-                blocks.c.base_fee,
-            )
-            .where(blocks.c.number > above)
-            .order_by(blocks.c.number)
-        )
-        recorded = [_Recorded(*row) for row in rows]
-        sent: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
-        for row in connection.execute(
-            select(kept)
-            .where(kept.c.block_number > above)
-            .order_by(kept.c.block_number, kept.c.index)
-        ):
-            sent[row.block_number].append((row.hash, bytes(row.raw)))
-    return recorded, sent
-
-
 def _require_complete(
     database: Database,
     state: ChainState,
     head: int,
-    blocks: Sequence[_Recorded],
-    sent: dict[int, list[tuple[str, bytes]]],
+    blocks: Sequence[RecordedBlock],
+    sent: Recorded,
 ) -> None:
     """Every transaction of every chain block to replay is recorded, or ChainBehind names them."""
     missing = [block for block in blocks if len(sent.get(block.number, [])) != block.transactions]
@@ -151,7 +109,7 @@ def _require_complete(
         return
     numbers = [block.number for block in missing]
     recorded = {sent_hash for number in numbers for sent_hash, _ in sent.get(number, [])}
-    known = _known_hashes(database, numbers) - recorded
+    known = known_hashes(database, numbers) - recorded
     count = sum(block.transactions - len(sent.get(block.number, [])) for block in missing)
     raise ChainBehind(
         f"the chain came back at {head}, the index stands at {state.indexed_number}; {count} "
@@ -164,21 +122,6 @@ def _require_complete(
         transactions=sorted(known)[:MAX_NAMED],
         durable_number=state.durable_number,
     )
-
-
-def _known_hashes(database: Database, numbers: Sequence[int]) -> set[str]:
-    """Hashes of transactions in these chain blocks, as far as events and the sender tell."""
-    events, own = tables.chain_events, tables.transactions
-    with database.read() as connection:
-        found = connection.execute(
-            select(func.distinct(events.c.transaction_hash)).where(
-                events.c.block_number.in_(numbers)
-            )
-        ).scalars()
-        sent = connection.execute(
-            select(own.c.transaction_hash).where(own.c.block_number.in_(numbers))
-        ).scalars()
-        return {*found, *(entry for entry in sent if entry)}
 
 
 def _set_aside(rpc: Rpc, common: int, head: int) -> list[str]:
@@ -204,7 +147,7 @@ def _set_aside(rpc: Rpc, common: int, head: int) -> list[str]:
     return raws
 
 
-def _replay(rpc: Rpc, block: _Recorded, sent: Sequence[tuple[str, bytes]]) -> None:
+def _replay(rpc: Rpc, block: RecordedBlock, sent: Sequence[tuple[str, bytes]]) -> None:
     """Make one chain block again; raises ChainBehind when its receipts are not the recorded."""
     _mine(rpc, block, sent, one_by_one=False)
     header = rpc.call("eth_getBlockByNumber", hex(block.number), False)
@@ -225,7 +168,9 @@ def _replay(rpc: Rpc, block: _Recorded, sent: Sequence[tuple[str, bytes]]) -> No
         )
 
 
-def _mine(rpc: Rpc, block: _Recorded, sent: Sequence[tuple[str, bytes]], one_by_one: bool) -> None:
+def _mine(
+    rpc: Rpc, block: RecordedBlock, sent: Sequence[tuple[str, bytes]], one_by_one: bool
+) -> None:
     if block.base_fee is not None:
         rpc.call("anvil_setNextBlockBaseFeePerGas", hex(block.base_fee))
     rpc.call("evm_setNextBlockTimestamp", block.timestamp)
