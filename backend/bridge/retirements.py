@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from backend.domain.custody import RegistryRetirement
 from backend.domain.serials import Interval, merge
 from backend.errors import InvalidValue
+from backend.store.database import Connection
 from backend.store.queries import lookup
 from backend.store.queries.certificates import get_certificate
 

@@ -40,7 +40,9 @@ class Anvil:
     ) -> None:
         self.log = log
         self.state = state
-        self.port = port or free_port()
+        self.public_port = port or free_port()
+        #: Where it listens now: while it is brought back, on a port that nobody else knows.
+        self.port = self.public_port
         self.chain_id = chain_id
         self.child: Child | None = None
         #: What the last start loaded; `generation` is None for a new chain.
@@ -55,6 +57,11 @@ class Anvil:
     def url(self) -> str:
         """The JSON-RPC endpoint."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def public_url(self) -> str:
+        """Endpoint that wallets use."""
+        return f"http://127.0.0.1:{self.public_port}"
 
     def start(self, seconds: float = 60.0) -> Chosen:
         """Start from the newest good generation and wait until the chain answers.
@@ -111,6 +118,24 @@ class Anvil:
         finally:
             self.child.stop()
             self.child = None
+
+    def hide(self) -> None:
+        """Start on another port next: what wallets send again must not come between the chain
+        blocks that are being brought back."""
+        self.port = free_port()
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it listens where wallets look for it."""
+        return self.port == self.public_port
+
+    def publish(self) -> None:
+        """Go on from the same state on the public port."""
+        self.save(force=True)
+        if self.child is not None:
+            self.child.stop()
+        self.port = self.public_port
+        self.start()
 
     def healthy(self) -> bool:
         """True when the chain answers with the chain id asked for."""

@@ -177,6 +177,7 @@ class Supervisor:
                 self._run_step(self.plan.deploy)
             self._keep_deployment()
             self._run_step(self.plan.recover)
+            self._publish_chain()
         for service in self.plan.services:
             self._start(self._own(service))
         self._say_ready()
@@ -200,6 +201,7 @@ class Supervisor:
                 chain_id=settings.chain_id,
                 mnemonic=settings.dev_mnemonic,
             )
+            self._anvil.hide()
             self._start(self._anvil)
             self._say_chain(self._anvil)
 
@@ -237,7 +239,10 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join((str(binaries.node_directory()), os.environ.get("PATH", os.defpath)))
-        return dict(os.environ) | {"CAUSEWAY_HOME": str(self.home), "PATH": path}
+        environment = dict(os.environ) | {"CAUSEWAY_HOME": str(self.home), "PATH": path}
+        if self._anvil is not None and not self._anvil.is_public:
+            environment["CAUSEWAY_CHAIN_URL"] = self._anvil.url
+        return environment
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -270,7 +275,7 @@ class Supervisor:
         endpoints = {
             "database_url": self._postgres.url() if self._postgres else settings.database_url,
             "nats_url": self._nats.url if self._nats else settings.nats_url,
-            "chain_url": self._anvil.url if self._anvil else settings.chain_url,
+            "chain_url": self._anvil.public_url if self._anvil else settings.chain_url,
         }
         fields |= {name: url for name, url in endpoints.items() if url is not None}
         supervisor = identify(os.getpid())
@@ -398,6 +403,8 @@ class Supervisor:
         watched.restart_at = None
         watched.unanswered_since = None
         begun = time.monotonic()
+        if isinstance(watched.runnable, Anvil):
+            watched.runnable.hide()
         try:
             watched.runnable.start()
         except LocalError as error:
@@ -421,11 +428,20 @@ class Supervisor:
             return
         try:
             self._run_step(self.plan.recover)
-        except LocalError:
+            self._publish_chain()
+        except (LocalError, ChainUnavailable, ChainRejected):
             if not self._embedded_is_down():
                 raise
             return
         self._recovery_due = False
+
+    def _publish_chain(self) -> None:
+        """The chain is where the database stands: from now on everybody may send to it."""
+        chain = self._anvil
+        if chain is not None and not chain.is_public:
+            self._forget(chain.name)
+            chain.publish()
+            self._register(chain.name, chain.child, chain.death_signal)
 
     def _embedded_is_down(self) -> bool:
         return any(
