@@ -104,6 +104,9 @@ class Anvil:
         dump = chain_state.unpack(self.rpc("anvil_dumpState", timeout=120.0))
         # Blocks may have come between the two calls: the dump itself says where it stands.
         number = chain_state.block_number_of(dump)
+        dump = chain_state.without_orphans(
+            dump, lambda at: self.rpc("eth_getBlockByNumber", hex(at), False)
+        )
         block = self.rpc("eth_getBlockByNumber", hex(number), False)
         self.saved = chain_state.save(self.state, dump, number, block["hash"])
         return self.saved

@@ -10,10 +10,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
+
+from backend.errors import ChainUnavailable
 
 #: Generations that stay on disk: the newest and one to fall back to.
 KEPT = 2
@@ -69,6 +74,40 @@ def block_number_of(dump: bytes) -> int:
     """Number of the newest block in a dump as `--load-state` reads it."""
     number = orjson.loads(dump)["best_block_number"]
     return int(number, 16) if isinstance(number, str) else int(number)
+
+
+def without_orphans(dump: bytes, header_at: Callable[[int], Any]) -> bytes:
+    """The dump with one chain block per number: the one that stands.
+
+    Anvil dumps every chain block that it ever held: those that a reorganisation replaced, and the
+    genesis it made before it loaded an earlier state. Loading takes whichever comes last, at
+    random. `header_at` asks the running chain; raises ChainUnavailable when it has moved on
+    meanwhile, so that none matches: the next save will do.
+    """
+    content = orjson.loads(dump)
+    by_number: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for block in content["blocks"]:
+        by_number[int(block["header"]["number"], 16)].append(block)
+    if len(by_number) == len(content["blocks"]):
+        return dump
+    kept = []
+    for number, blocks in sorted(by_number.items()):
+        if len(blocks) > 1:
+            standing = _marks(header_at(number) or {})
+            blocks = [block for block in blocks if _marks(block["header"]) == standing][:1]
+            if not blocks:
+                raise ChainUnavailable(
+                    f"chain block {number} was replaced while the state was saved", block=number
+                )
+        kept += blocks
+    content["blocks"] = kept
+    return orjson.dumps(content)
+
+
+def _marks(header: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells two headers of one number apart: their hashes are not in the dump."""
+    names = ("parentHash", "stateRoot", "transactionsRoot", "receiptsRoot", "mixHash")
+    return (*(header.get(name) for name in names), int(header.get("timestamp", "0x0"), 16))
 
 
 def unpack(dumped: str) -> bytes:
