@@ -61,8 +61,13 @@ def recover(
     extra = _set_aside(rpc, common, head)
     try:
         rpc.call("evm_setAutomine", False)
+        if blocks:
+            # A chain that was loaded stands at the time of its start, after the recorded times.
+            rpc.call("evm_setTime", blocks[0].timestamp)
         for block in blocks:
             _replay(rpc, block, sent.get(block.number, []))
+        if blocks:
+            rpc.call("evm_setTime", max(int(time.time()), blocks[-1].timestamp))
     finally:
         # Always on: a recovery that was killed may have left it off.
         rpc.call("evm_setAutomine", True)

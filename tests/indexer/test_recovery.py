@@ -73,6 +73,21 @@ def test_what_a_killed_chain_lost_is_sent_again_in_its_order_and_time(
     assert indexer.advance() == top + 1
 
 
+def test_a_chain_that_comes_back_later_takes_the_recorded_times(
+    chain: Anvil, world: World, indexer: Indexer, database: Database
+) -> None:
+    live_a_little(world)
+    chain.save()
+    world.send_all([world.retire(world.holders[0], CLASS.token_id, 77)])
+    indexer.advance()
+    before = facts(database)
+    # Anvil begins with the time of its start, which is then after the recorded one.
+    time.sleep(2.1)
+    kill_and_reload(chain)
+    assert indexer.recover().replayed_blocks == 1
+    assert facts(database) == before
+
+
 def test_what_grew_on_the_older_state_makes_room_and_follows_behind(
     chain: Anvil, world: World, indexer: Indexer, database: Database
 ) -> None:
