@@ -305,11 +305,11 @@ class Load:
             try:
                 context = self.context(fresh=True)
                 chain_id = context.deployment.chain_id
-                for _ in range(CONFIRMATIONS + 1):
-                    context.rpc.call("evm_mine")
                 context.sender.advance()
-                behind = context.rpc.block_number() - context.indexed_number()
-                if not context.log.open(chain_id) and behind == 0:
+                if context.log.open(chain_id):
+                    for _ in range(CONFIRMATIONS + 1):
+                        context.rpc.call("evm_mine")
+                elif context.rpc.block_number() == context.indexed_number():
                     return context
             except (ServiceError, LocalError):
                 pass

@@ -166,21 +166,41 @@ class Supervisor:
 
     def _start_all(self) -> None:
         self._start_embedded()
-        self._run_step(self.plan.migrate)
+        self._run_surely(self.plan.migrate)
         if self._anvil is not None:
-            status = self._run_step(self.plan.deploy, allowed=(0, EXIT_OTHER_BYTECODE))
+            status = self._run_surely(self.plan.deploy, allowed=(0, EXIT_OTHER_BYTECODE))
             if status == EXIT_OTHER_BYTECODE:
                 self._stop_all()
                 self._set_aside("the contracts' bytecode is another than the deployed one")
                 self._start_embedded()
-                self._run_step(self.plan.migrate)
-                self._run_step(self.plan.deploy)
+                self._run_surely(self.plan.migrate)
+                self._run_surely(self.plan.deploy)
             self._keep_deployment()
-            self._run_step(self.plan.recover)
+            self._run_surely(self.plan.recover)
             self._publish_chain()
         for service in self.plan.services:
             self._start(self._own(service))
         self._say_ready()
+
+    def _run_surely(self, step: Step | None, allowed: tuple[int, ...] = (0,)) -> int:
+        """Run a step of the start; when a service under it died meanwhile, once more with it."""
+        for _ in range(QUICK_FAILURES):
+            try:
+                return self._run_step(step, allowed)
+            except LocalError:
+                if not self._embedded_is_down():
+                    raise
+                self._revive()
+        return self._run_step(step, allowed)
+
+    def _revive(self) -> None:
+        """Start the services again that have died before the watch over them began."""
+        for watched in self._watched:
+            if watched.dead:
+                self._forget(watched.name)
+                self._say(f"{watched.name} ended while starting; it is started again.")
+                watched.runnable.start()
+                self._register(watched.name, watched.runnable.child, watched.runnable.death_signal)
 
     def _start_embedded(self) -> None:
         settings = self.settings
