@@ -184,7 +184,9 @@ class Books:
             raise RuntimeError(f"a block of class {held.number} stands at {position}")
         held.add(self.series_ids[series_id], first, last)
 
-    def on_SerialsExchanged(self, class_id: int, one: int, other: int, tonnes: int) -> None:  # noqa: N802
+    def on_SerialsExchanged(  # noqa: N802
+        self, class_id: int, one: int, other: int, tonnes: int
+    ) -> None:
         self.classes[class_id].swap(one, other, tonnes)
 
     def on_TransferSingle(  # noqa: N802

@@ -134,9 +134,7 @@ class EventDecoder:
         return events
 
 
-def _with_dynamic(
-    entry: Entry, args: dict[str, Any], data: str, lenient: bool
-) -> dict[str, Any]:
+def _with_dynamic(entry: Entry, args: dict[str, Any], data: str, lenient: bool) -> dict[str, Any]:
     plain = [part for part in entry.inputs if not part.indexed]
     values = abi.decode_values(plain, bytes.fromhex(data[2:]), lenient=lenient)
     args.update((part.name, value) for part, value in zip(plain, values, strict=True))

@@ -13,18 +13,17 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     FromClause,
     Row,
     Select,
     and_,
     func,
-    literal,
     or_,
     select,
+    text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, INT4RANGE, INT8RANGE
+from sqlalchemy.dialects.postgresql import INT4RANGE
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.domain.serials import Interval, Series, subtract
@@ -222,39 +221,37 @@ def list_blocks(
     return Page(tuple(_with_use(connection, found)), following)
 
 
+#: Blocks of one kind in one series are disjoint: those that share a serial with [first, last] begin
+#: in it, or are the one that begins last before it. Both come from one btree.
+_HOLDING = text(
+    "SELECT DISTINCT r.id FROM unnest(CAST(:names AS text[]), CAST(:firsts AS bigint[]),"
+    " CAST(:lasts AS bigint[])) AS w(name, first, last) JOIN series s ON s.name = w.name"
+    " CROSS JOIN (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)"
+    " CROSS JOIN LATERAL ("
+    "   (SELECT b.id, b.block FROM registry_blocks b WHERE b.series_id = s.id"
+    "      AND b.kind = kinds.kind AND lower(b.block) > w.first AND lower(b.block) <= w.last)"
+    "   UNION ALL"
+    "   (SELECT b.id, b.block FROM registry_blocks b WHERE b.series_id = s.id"
+    "      AND b.kind = kinds.kind AND lower(b.block) <= w.first"
+    "      ORDER BY lower(b.block) DESC LIMIT 1)) r"
+    " WHERE upper(r.block) > w.first"
+)
+
+
 def blocks_holding(
     connection: Connection, intervals: Sequence[tuple[str, int, int]], limit: int = 200
 ) -> list[RegistryBlock]:
     """Imported blocks that share a serial with any of (series name, first, last), up to `limit`."""
     if not intervals:
         return []
-    rows, series = tables.registry_blocks, tables.series
-    wanted = (
-        func.unnest(
-            literal([name for name, _, _ in intervals], ARRAY(series.c.name.type)),
-            literal([first for _, first, _ in intervals], ARRAY(BigInteger)),
-            literal([last for _, _, last in intervals], ARRAY(BigInteger)),
+    rows = tables.registry_blocks
+    names, firsts, lasts = (list(part) for part in zip(*intervals, strict=True))
+    hit = [
+        found
+        for (found,) in connection.execute(
+            _HOLDING, {"names": names, "firsts": firsts, "lasts": lasts}
         )
-        .table_valued("name", "first", "last", name="wanted")
-        .render_derived()
-    )
-    hit = (
-        select(rows.c.id)
-        .select_from(
-            wanted.join(series, series.c.name == wanted.c.name).join(
-                rows,
-                and_(
-                    _series_range(rows).op("&&")(
-                        func.int4range(series.c.id, series.c.id, "[]", type_=INT4RANGE)
-                    ),
-                    rows.c.block.op("&&")(
-                        func.int8range(wanted.c.first, wanted.c.last, "[]", type_=INT8RANGE)
-                    ),
-                ),
-            )
-        )
-        .distinct()
-    )
+    ]
     found = connection.execute(
         _blocks()
         .where(rows.c.id.in_(hit))
