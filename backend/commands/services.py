@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from backend.commands.context import Context, clock
@@ -37,13 +39,17 @@ def up(
     raise typer.Exit(status)
 
 
-def deploy() -> None:
+def deploy(
+    roles: Path | None = typer.Option(
+        None, help="JSON with everybody's addresses; without it this machine plays all parties."
+    ),
+) -> None:
     """Deploy the contracts, or finish or check an earlier deployment.
 
     Exit 3 when the recorded deployment is of other sources.
     """
     with reporting():
-        code = deploy_contracts(Context.load())
+        code = deploy_contracts(Context.load(), roles)
     raise typer.Exit(code)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from eth_utils.crypto import keccak
 
 from backend.chain import compiler
@@ -11,7 +14,7 @@ from backend.chain.mnemonic import key_of_mnemonic
 from backend.chain.verification import verify
 from backend.commands.context import Context
 from backend.commands.output import complaints, progress, say
-from backend.errors import DeploymentMismatch
+from backend.errors import DeploymentMismatch, InvalidValue
 from backend.local.plan import EXIT_OTHER_BYTECODE
 
 #: Wallets that the demo and a newcomer use.
@@ -44,21 +47,36 @@ def local_roles(context: Context) -> Roles:
     )
 
 
-def deploy_contracts(context: Context) -> int:
-    """Deploy or continue; returns the exit code of `causeway deploy`."""
+def read_roles(path: Path) -> Roles:
+    """Roles of a deployment from a file, in the form that a deployment file has them."""
+    try:
+        return Roles.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidValue("roles", str(path), f"is no file of roles: {error}") from error
+
+
+def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
+    """Deploy or continue; returns the exit code of `causeway deploy`.
+
+    Without a file of roles one machine plays all parties: for a local chain. With one, no test
+    assets are made, and the deployer's key is the one called `deployer`.
+    """
     path = context.settings.deployment_file
     sources = compiler.source_hash()
+    roles = None if roles_file is None else read_roles(roles_file)
     progress("contracts: compiling (cached when unchanged)")
     compiled = compiler.compile_contracts()
-    endow(context)
+    if roles is None:
+        endow(context)
     try:
         deployment = deploy(
             context.rpc,
             context.keys.get("deployer"),
-            local_roles(context),
+            roles or local_roles(context),
             path,
             compiled,
             sources,
+            test_assets=roles is None,
             confirmations=context.settings.confirmations,
         )
     except DeploymentMismatch as error:
