@@ -113,8 +113,8 @@ class System:
         """Wait until everything answers."""
         deadline = time.monotonic() + PATIENCE
         while True:
+            context = self.context()
             try:
-                context = self.context()
                 context.database.check()
                 context.indexed_number()
                 context.rpc.block_number()
@@ -122,6 +122,7 @@ class System:
                     raise LocalError("the worker is not there yet")
                 return context
             except CausewayError:
+                context.close()
                 assert self.process is not None
                 if self.process.poll() is not None:
                     raise RuntimeError(f"causeway up ended; see {self.log}") from None
@@ -156,6 +157,7 @@ class Load:
     minted: Counter[int] = field(default_factory=Counter)
     retired: Counter[int] = field(default_factory=Counter)
     certificates: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    opened: list[Context] = field(default_factory=list)
     repeats: int = 0
     longest: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -165,10 +167,20 @@ class Load:
 
     def context(self, fresh: bool = False) -> Context:
         """One context per thread; a fresh one after trouble."""
-        if fresh or not hasattr(self.local, "context"):
+        if fresh and hasattr(self.local, "context"):
+            self.local.context.close()
+            del self.local.context
+        if not hasattr(self.local, "context"):
             self.local.context = self.system.ready()
+            with self.lock:
+                self.opened.append(self.local.context)
         context: Context = self.local.context
         return context
+
+    def close(self) -> None:
+        """Give back the connections of every thread."""
+        for context in self.opened:
+            context.close()
 
     def send(self, key: str, account: Key, contract: str, data: bytes) -> str:
         """Send with the key again and again until it is mined and indexed."""
@@ -371,7 +383,8 @@ class Trouble(threading.Thread):
             self.load.gate.acquire()
         try:
             time.sleep(0.2)
-            self.system.context().rpc.call("anvil_reorg", self.dice.randint(1, DEEPEST), [])
+            with self.system.context() as context:
+                context.rpc.call("anvil_reorg", self.dice.randint(1, DEEPEST), [])
         except (CausewayError, OSError):
             return False
         finally:
@@ -444,6 +457,7 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         }
         return report | judged(context, options.export)
     finally:
+        load.close()
         status = system.stop()
         print(f"causeway up ended with {status}", file=sys.stderr)
 

@@ -44,6 +44,19 @@ class Context:
         """From the environment and the run file."""
         return cls(Settings.load(), as_json)
 
+    def close(self) -> None:
+        """Give back what was opened; a command that ends needs none of it."""
+        for name in ("database", "rpc"):
+            opened = self.__dict__.get(name)
+            if opened is not None:
+                opened.close()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
     @cached_property
     def database(self) -> Database:
         return Database(self.settings.require_database_url())

@@ -1,0 +1,246 @@
+"""`causeway up`, the demo and every command, as a newcomer would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.domain.serials import Interval
+from backend.errors import SerialsOverlap
+from backend.settings import Settings
+from backend.store.custody import Custody
+from scripts.chaos import System
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "backend" / "samples" / "sample-verra-vcu-export.csv"
+
+
+class Commands:
+    """Runs `causeway` against one running system."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "backend.cli", *words],
+            cwd=ROOT,
+            env=self.system.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def json(self, *words: str, expect: int = 0) -> Any:
+        return json.loads(self.run(*words, "--json", expect=expect).stdout)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.load(home=self.system.home)
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        settings = self.settings
+        url = settings.require_chain_url()
+        return ("--rpc", url, "--deployment", str(settings.deployment_file))
+
+
+@pytest.fixture(scope="module")
+def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """A system of its own, on free ports; stopped by Ctrl-C at the end, with status 0."""
+    directory = tmp_path_factory.mktemp("system")
+    for parent in (directory, directory.parent, directory.parent.parent):
+        os.chmod(parent, 0o755)
+    system = System(directory / "home", confirmations=0)
+    system.start()
+    try:
+        system.ready().close()
+        yield Commands(system)
+    finally:
+        status = system.stop()
+    assert status == 0
+
+
+@pytest.fixture(scope="module")
+def demo(causeway: Commands) -> dict[str, Any]:
+    found: dict[str, Any] = causeway.json("demo")
+    return found
+
+
+def certificates_of(demo: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(s["certificate"] for s in demo["steps"] if "certificate" in s))
+
+
+def test_the_demo_goes_on_with_new_lots(causeway: Commands, demo: dict[str, Any]) -> None:
+    again = causeway.json("demo")
+    first, second = (
+        [s["receipt"] for s in run["steps"] if "receipt" in s] for run in (demo, again)
+    )
+    assert len(first) == len(second) == 2
+    assert not set(first) & set(second)
+    audit = again["steps"][-1]["facts"]
+    assert sum("holds" in fact.split("  ")[0] or " holds " in fact for fact in audit) == 7
+
+
+def test_a_certificate_leads_to_confirmed_serials_in_every_way(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    expected, chosen = certificates_of(demo)
+    found = causeway.json("certificate", chosen)
+    runs = [run for piece in found["pieces"] for run in piece["serials"]]
+    assert found["retirement"]["status"] == "confirmed"
+    assert all(run["confirmation_id"] for run in runs)
+    assert runs != [run for piece in found["pieces"] for run in piece["expected"]]
+    traced = causeway.json("trace", f"{runs[0]['series']}/{runs[0]['first']}")
+    assert traced["state"] == "retired and confirmed"
+    assert [one["certificate_id"] for one in traced["retirements"]] == [chosen]
+    url = causeway.settings.api_url
+    answer = httpx.get(f"{url}/v1/certificates/{expected}")
+    assert answer.json()["data"]["retirement"]["status"] == "confirmed"
+    page = httpx.get(f"{url}/certificates/{expected}")
+    assert page.status_code == 200
+    assert "Sample Beneficiary Ltd" in page.text
+
+
+def test_the_audit_and_a_recount_that_shares_no_code_agree(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    newest = max((causeway.system.home / "demo").glob("custody-*.csv"))
+    report = causeway.json("audit", *causeway.where, "--custody", str(newest))
+    assert report["code"]["status"] == "holds"
+    statuses = {name: law["status"] for name, law in report["laws"].items()}
+    holds = {"L1", "L2", "L3", "L4", "L5", "L10", "L11"}
+    assert {name for name, status in statuses.items() if status == "holds"} == holds
+    assert {statuses[name] for name in ("L6", "L7", "L8", "L9")} == {"not checked"}
+    causeway.run("audit", *causeway.where, "--strict", expect=1)
+    causeway.run("audit", "--rpc", "http://127.0.0.1:1", *causeway.where[2:], expect=2)
+    settings = causeway.settings
+    recount = subprocess.run(
+        [
+            *(sys.executable, "scripts/recount.py", *causeway.where),
+            *("--database-url", settings.require_database_url()),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert recount.returncode == 0, recount.stdout + recount.stderr
+
+
+def test_l10_the_same_request_twice_has_the_effect_of_once(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    words = ("transfer", "1", "1t", "--from", "wallet-1", "--to", "wallet-4", "--request", "once")
+    first, second = causeway.json(*words), causeway.json(*words)
+    assert first == second
+    held = causeway.json("holdings", "wallet-4")["holdings"]
+    assert [one["kilograms"] for one in held] == ["1000"]
+    other = causeway.json(*words[:2], "2t", *words[3:], expect=1)
+    assert other["error"] == "conflict"
+    private = ("retire", "1", "7kg", "--from", "wallet-4", "--private", "--request", "mine")
+    assert causeway.json(*private) == causeway.json(*private)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("transfer", "1", "9999t", "--from", "wallet-1", "--to", "wallet-2"), "Balance"),
+        (("transfer", "1", "1t", "--from", "wallet-1", "--to", "0x" + "11" * 20), "NotAdmitted"),
+        (("retire", "1", "9999t", "--from", "wallet-4"), "Balance"),
+        (("retire", "1", "1.5kg", "--from", "wallet-4"), "finer than one kilogram"),
+        (("retire", "1", "--from", "wallet-4"), "is given unless"),
+        (("tokenize", "VCS-990001000", "--to", "wallet-1"), "were imported"),
+        (("tokenize", "GS-99", "--to", "wallet-1"), "were imported"),
+        (("trace", "VCS:9/1"), "not a canonical"),
+        (("certificate", "12"), "no certificate"),
+        (("admit", "wallet-9", "--jurisdiction", "hk"), "alpha-2"),
+    ],
+)
+def test_what_is_refused_says_why(
+    causeway: Commands, demo: dict[str, Any], words: tuple[str, ...], error: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "backend.cli", *words, "--json"],
+        cwd=ROOT,
+        env=causeway.system.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert error in json.loads(done.stdout)["message"]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_frozen_wallet_neither_sends_nor_receives_until_the_order_is_lifted(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    causeway.run("freeze", "wallet-3", "--order", "HCA 1/2026")
+    for way in (("wallet-3", "wallet-2"), ("wallet-2", "wallet-3")):
+        words = ("transfer", "1", "1kg", "--from", way[0], "--to", way[1])
+        assert "Frozen" in causeway.json(*words, expect=1)["message"]
+    assert (
+        "Frozen" in causeway.json("retire", "1", "1kg", "--from", "wallet-3", expect=1)["message"]
+    )
+    causeway.run("freeze", "wallet-3", "--order", "HCA 1/2026", "--lift")
+    causeway.run("transfer", "1", "1kg", "--from", "wallet-3", "--to", "wallet-2")
+
+
+def test_l2_a_serial_in_trust_is_refused_by_postgres_before_the_chain(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    receipt = next(s["receipt"] for s in demo["steps"] if "receipt" in s)
+    with causeway.system.context() as context:
+        held = Custody(context.database).receipt(receipt)
+        block = held.receipt.intervals[0]
+        one = Interval(block.series, block.first + 10, block.first + 10)
+        later = replace(held.receipt, intervals=(one,))
+        with pytest.raises(SerialsOverlap) as refused:
+            Custody(context.database).draft(later, held.chain_id, held.trust)
+    assert refused.value.values["taken_first"] == block.first
+
+
+def test_an_import_twice_changes_nothing_and_a_rebuilt_index_is_the_same(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    again = causeway.json("import", str(SAMPLE))
+    assert again["known"] is True
+    before = causeway.json("holdings", "wallet-1")
+    causeway.run("index", "rebuild")
+    causeway.run("index", "check")
+    assert causeway.json("holdings", "wallet-1") == before
+    status = causeway.json("index", "status")
+    assert status["behind"] == "0"
+
+
+def test_a_dry_run_needs_no_service_and_prints_one_object_a_file(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.csv"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "backend.cli", "import", "--dry-run", "--json"),
+            *(str(SAMPLE), str(missing)),
+        ],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "CAUSEWAY_HOME": str(tmp_path / "nowhere")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert done.returncode == 2
+    assert (first["rows"], first["overlaps"], first["programme"]) == (174, [], "VCS")
+    assert (second["file"], second["layout"]) == (str(missing), None)
