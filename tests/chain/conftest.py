@@ -17,7 +17,10 @@ from backend.chain.rpc import Rpc
 from tests.conftest import AnvilFactory
 
 COINS = hex(10**21)
-ROLE_NAMES = "admin guardian registrar facts issuer c1 c2 a1 a2 f1 f2 e1 e2".split()  # noqa: SIM905
+ROLE_NAMES = (
+    *("admin", "guardian", "registrar", "facts", "issuer"),
+    *("c1", "c2", "a1", "a2", "f1", "f2", "e1", "e2"),
+)
 
 
 def key_of(name: str) -> Key:
@@ -27,24 +30,7 @@ def key_of(name: str) -> Key:
 
 def some_roles() -> Roles:
     """Two signers where a second is needed, all roles apart."""
-    address = {
-        name: key_of(name).address
-        for name in [
-            "admin",
-            "guardian",
-            "registrar",
-            "facts",
-            "issuer",
-            "c1",
-            "c2",
-            "a1",
-            "a2",
-            "f1",
-            "f2",
-            "e1",
-            "e2",
-        ]
-    }
+    address = {name: key_of(name).address for name in ROLE_NAMES}
     return Roles(
         admin=address["admin"],
         guardian=address["guardian"],
