@@ -112,7 +112,7 @@ class Worker:
                 # Said once per trouble, and louder when waiting cannot end it.
                 if failures == 0:
                     say = log.warning if isinstance(error, ServiceError) else log.error
-                    say("cannot go on yet", loop=name, reason=error.message, **error.values)
+                    say("cannot go on yet", loop=name, reason=error.message, values=error.values)
                 failures += 1
                 await asyncio.sleep(_PATIENCE[min(failures, len(_PATIENCE)) - 1])
             else:
