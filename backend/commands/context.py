@@ -14,7 +14,7 @@ from backend.chain.deployment import Deployment
 from backend.chain.keys import Key, KeyStore
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
-from backend.errors import InvalidValue, NotFound
+from backend.errors import InvalidValue, NotFound, ServiceError
 from backend.indexer import Indexer
 from backend.registries.labels import CODES
 from backend.settings import Settings
@@ -127,13 +127,23 @@ class Context:
     # ── sending ──────────────────────────────────────────────────────────────────────────────
 
     def send(self, key: str, account: Key, contract: str, data: bytes) -> str:
-        """Send a call once, wait until it is mined and indexed; returns the transaction's hash."""
+        """Send a call once, wait until it is mined and indexed; returns the transaction's hash.
+
+        Mined alone is no acknowledgement: a local chain that dies may come back without its newest
+        chain blocks, and only what the index has is sent again in its order.
+        """
         self.sender.submit(key, account, self.deployment[contract], data)
-        done = self.sender.wait(key, INDEX_PATIENCE)
-        assert done.block_number is not None
-        assert done.transaction_hash is not None
-        self.wait_indexed(done.block_number)
-        return done.transaction_hash
+        deadline = time.monotonic() + INDEX_PATIENCE
+        while time.monotonic() < deadline:
+            done = self.sender.wait(key, INDEX_PATIENCE)
+            assert done.block_number is not None
+            assert done.transaction_hash is not None
+            self.wait_indexed(done.block_number)
+            with self.database.read() as connection:
+                if lookup.is_indexed(connection, done.transaction_hash):
+                    return done.transaction_hash
+            time.sleep(0.1)
+        raise ServiceError(f"{key} is not in the index after {INDEX_PATIENCE:.0f} s", key=key)
 
     def wait_indexed(self, block_number: int) -> None:
         """Wait until the worker has indexed a chain block; index it here when nobody does."""

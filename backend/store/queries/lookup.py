@@ -30,6 +30,13 @@ def certificates_of_transaction(connection: Connection, transaction_hash: str) -
     return [int(certificate_id) for (certificate_id,) in rows]
 
 
+def is_indexed(connection: Connection, transaction_hash: str) -> bool:
+    """Whether the index has an event of this transaction; every call of ours makes one."""
+    table = tables.chain_events
+    query = select(table.c.log_index).where(table.c.transaction_hash == transaction_hash)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def receipt_is_minted(connection: Connection, receipt_id: str) -> bool:
     """Whether the index has the mint against this receipt."""
     table = tables.receipts_minted
