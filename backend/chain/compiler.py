@@ -148,6 +148,12 @@ def source_hash(root: Path = REPOSITORY) -> str:
     return "0x" + hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def bytecode_hash(compiled: Mapping[str, CompiledContract]) -> str:
+    """0x keccak256 over every contract's creation bytecode: a comment changes nothing of it."""
+    ordered = [compiled[name].creation_bytecode_hash for name in sorted(compiled)]
+    return "0x" + keccak(text=" ".join(ordered)).hex()
+
+
 def compile_contracts(
     cache: Path | None = None, root: Path = REPOSITORY
 ) -> dict[str, CompiledContract]:

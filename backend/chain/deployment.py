@@ -63,8 +63,8 @@ def deploy(
 ) -> Deployment:
     """The deployment in the file, finished if a crash left it half done, or made now.
 
-    `compiled` comes from compiler.compile_contracts, `sources` is compiler.source_hash of the
-    same sources. Delay in seconds. Raises DeploymentMismatch when the file is of other sources,
+    `compiled` comes from compiler.compile_contracts, `sources` tells one build from another:
+    compiler.bytecode_hash of `compiled`. Delay in seconds. Raises DeploymentMismatch when the file is of other sources,
     another chain or other roles (the caller sets it aside), ChainRejected when a step reverts,
     ChainUnavailable when the chain does not mine within `timeout` seconds.
     """

@@ -46,7 +46,7 @@ def deploy(
 ) -> None:
     """Deploy the contracts, or finish or check an earlier deployment.
 
-    Exit 3 when the recorded deployment is of other sources.
+    Exit 3 when the recorded deployment is of other bytecode.
     """
     with reporting():
         code = deploy_contracts(Context.load(), roles)

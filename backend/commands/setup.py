@@ -62,7 +62,6 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
     assets are made, and the deployer's key is the one called `deployer`.
     """
     path = context.settings.deployment_file
-    sources = compiler.source_hash()
     roles = None if roles_file is None else read_roles(roles_file)
     progress("contracts: compiling (cached when unchanged)")
     compiled = compiler.compile_contracts()
@@ -75,7 +74,7 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
             roles or local_roles(context),
             path,
             compiled,
-            sources,
+            compiler.bytecode_hash(compiled),
             test_assets=roles is None,
             confirmations=context.settings.confirmations,
         )
@@ -85,7 +84,7 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
     verify(context.rpc, deployment)
     say(
         f"contracts: {len(deployment.contracts)} on chain {deployment.chain_id}, "
-        f"sources {deployment.source_hash[:10]}, {path}"
+        f"bytecode {deployment.source_hash[:10]}, {path}"
     )
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -113,3 +114,10 @@ def test_a_kept_result_is_read_without_a_compiler(
 ) -> None:
     monkeypatch.setattr(compiler, "find_node", lambda: "/nonexistent")
     assert compiler.compile_contracts() == compiled
+
+
+def test_a_build_is_known_by_its_bytecode(compiled: dict[str, CompiledContract]) -> None:
+    one = compiler.bytecode_hash(compiled)
+    assert compiler.bytecode_hash(dict(reversed(compiled.items()))) == one
+    changed = dataclasses.replace(compiled["Trust"], bytecode=compiled["Trust"].bytecode + b"\0")
+    assert compiler.bytecode_hash(compiled | {"Trust": changed}) != one
