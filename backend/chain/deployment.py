@@ -64,9 +64,9 @@ def deploy(
     """The deployment in the file, finished if a crash left it half done, or made now.
 
     `compiled` comes from compiler.compile_contracts, `sources` tells one build from another:
-    compiler.bytecode_hash of `compiled`. Delay in seconds. Raises DeploymentMismatch when the file is of other sources,
-    another chain or other roles (the caller sets it aside), ChainRejected when a step reverts,
-    ChainUnavailable when the chain does not mine within `timeout` seconds.
+    compiler.bytecode_hash of `compiled`. Delay in seconds. Raises DeploymentMismatch when the file
+    is of another build, chain or other roles (the caller sets it aside), ChainRejected when a step
+    reverts, ChainUnavailable when the chain does not mine within `timeout` seconds.
     """
     path = Path(path)
     with _locked(path):
