@@ -13,20 +13,19 @@ every confirmed serial retired: what `causeway audit --custody` needs.
 from __future__ import annotations
 
 import argparse
-import csv
 import random
-import re
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from eth_utils.crypto import keccak
 
-from backend.audit.custody import Spans
 from backend.audit.register import Register
 from backend.audit.report import Findings
 from backend.chain import abi, calls
@@ -37,16 +36,18 @@ from backend.chain.manifest import Deployment
 from backend.chain.outbox import TransactionLog
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Call, Sender
+from backend.commands.sample_registry import export_after
 from backend.domain import custody
-from backend.domain.classes import CreditClass
+from backend.domain.classes import CreditClass, from_yyyymmdd
 from backend.domain.credits import BlockRecord, Status
 from backend.domain.custody import Receipt, RegistryRetirement
 from backend.domain.retirements import RetirementDetails
-from backend.domain.serials import Interval, IntervalSet, Series, merge, subtract
-from backend.domain.transactions import Attempt, OutgoingTransaction, TransactionState
+from backend.domain.serials import Interval, IntervalSet, Series, merge
+from backend.domain.transactions import TransactionState
 from backend.errors import CausewayError, ChainRejected, ChainUnavailable
 from backend.registries.labels import credit_class
 from backend.registries.reader import open_export
+from tests.chain.memory_log import MemoryLog
 
 FAR_FUTURE = 2**40 - 1
 ETHER = hex(10**21)
@@ -67,62 +68,6 @@ class Plan:
     confirmations: int = 20
     closings: int = 5
     seed: int = 1
-
-
-@dataclass(slots=True)
-class MemoryLog:
-    """A TransactionLog that lives as long as the process: enough for a load, not for money."""
-
-    transactions: dict[str, OutgoingTransaction] = field(default_factory=dict)
-    _nonces: dict[str, int] = field(default_factory=dict)
-
-    def get(self, key: str) -> OutgoingTransaction | None:
-        return self.transactions.get(key)
-
-    def reserve_and_store(
-        self,
-        chain_id: int,
-        account: str,
-        chain_nonce: int,
-        sign: Callable[[int], OutgoingTransaction],
-    ) -> OutgoingTransaction:
-        nonce = max(chain_nonce, self._nonces.get(account, -1) + 1)
-        signed = sign(nonce)
-        if signed.key in self.transactions:
-            return self.transactions[signed.key]
-        self._nonces[account] = nonce
-        self.transactions[signed.key] = signed
-        return signed
-
-    def reserve_and_store_many(
-        self,
-        chain_id: int,
-        account: str,
-        chain_nonce: int,
-        keys: Sequence[str],
-        sign: Callable[[str, int], OutgoingTransaction],
-    ) -> list[OutgoingTransaction]:
-        def store(key: str) -> OutgoingTransaction:
-            if key in self.transactions:
-                return self.transactions[key]
-            return self.reserve_and_store(
-                chain_id, account, chain_nonce, lambda nonce: sign(key, nonce)
-            )
-
-        return [store(key) for key in keys]
-
-    def add_attempt(self, key: str, attempt: Attempt) -> None:
-        held = self.transactions[key]
-        if attempt not in held.attempts:
-            self.transactions[key] = replace(held, attempts=(*held.attempts, attempt))
-
-    def update(self, transaction: OutgoingTransaction) -> None:
-        self.transactions[transaction.key] = transaction
-
-    def open(self, chain_id: int) -> list[OutgoingTransaction]:
-        unfinished = (TransactionState.SIGNED, TransactionState.MINED)
-        found = [one for one in self.transactions.values() if one.state in unfinished]
-        return sorted(found, key=lambda one: (one.account, one.nonce))
 
 
 def lots_of(paths: Iterable[str | Path], classes: int) -> dict[CreditClass, list[Interval]]:
@@ -438,34 +383,9 @@ def _joined(intervals: Sequence[Interval]) -> list[Interval]:
     return joined
 
 
-_VERRA_SERIAL = re.compile(r"^(\d+)-(\d+)-(\d+)(-.+)$")
-
-
 def write_export(source: Path, target: Path, retired: Sequence[Interval]) -> None:
     """Verra's export after these serials were retired: their rows split, the pieces dated."""
-    gone = Spans.of(retired)
-    with (
-        source.open(encoding="utf-8", newline="") as given,
-        target.open("w", encoding="utf-8", newline="") as written,
-    ):
-        reader = csv.DictReader(given)
-        writer = csv.DictWriter(written, list(reader.fieldnames or ()), lineterminator="\n")
-        writer.writeheader()
-        for row in reader:
-            match = _VERRA_SERIAL.match(row["Serial Number"])
-            if match is None or row["Retirement/Cancellation Date"]:
-                writer.writerow(row)
-                continue
-            batch, first, last, tail = match.groups()
-            series = Series("VCS", (2 if tail.startswith("-VCS-") else 1,))
-            whole = Interval(series, int(first), int(last))
-            taken = gone.within(whole)
-            for piece in sorted([*taken, *subtract([whole], taken)]):
-                dated = {"Retirement/Cancellation Date": "2026-04-01"} if piece in taken else {}
-                serial = f"{batch}-{piece.first}-{piece.last}{tail}"
-                writer.writerow(
-                    row | {"Serial Number": serial, "Quantity Issued": f"{piece.tonnes:,}"} | dated
-                )
+    export_after(source, retired, from_yyyymmdd(RETIRED_ON), "history", target)
 
 
 def make(

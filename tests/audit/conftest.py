@@ -20,9 +20,7 @@ def history(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def scene(history: Scene) -> Iterator[Scene]:
     """The honest history; what the test does to it is undone afterwards."""
     snapshot = history.rpc.call("evm_snapshot")
-    log = dict(history.history.log.transactions)  # type: ignore[attr-defined]
-    nonces = dict(history.history.log._nonces)  # type: ignore[attr-defined]
+    log = dict(history.history.log.rows)  # type: ignore[attr-defined]
     yield history
     history.rpc.call("evm_revert", snapshot)
-    history.history.log.transactions = log  # type: ignore[attr-defined]
-    history.history.log._nonces = nonces  # type: ignore[attr-defined]
+    history.history.log.rows = log  # type: ignore[attr-defined]
