@@ -366,7 +366,14 @@ def clear(connection: Connection, before_first: int) -> ChainState:
 
 
 def set_instance(connection: Connection, instance: str | None) -> None:
-    """Remember which process of a local chain the index has been compared with."""
+    """Remember which process of a local chain the index has been compared with.
+
+    Another process may lack what the one before had mined and the index had not yet: transactions
+    up there are looked at anew.
+    """
+    state = load_state(connection)
+    if state is not None and state.instance not in (None, instance):
+        _reopen(raw(connection), state.indexed_number)
     connection.execute(update(tables.chain_state).values(instance=instance))
 
 

@@ -14,6 +14,7 @@ from backend.indexer import Indexer
 from backend.local.anvil import Anvil
 from backend.store.database import Database
 from backend.store.transactions import PostgresTransactionLog
+from tests.indexer.test_recovery import kill_and_reload
 from tests.indexer.world import World, a_class
 
 pytestmark = pytest.mark.integration
@@ -79,6 +80,30 @@ def test_l10_a_final_transaction_that_a_reorganisation_takes_back_is_sent_again(
     assert again is not None
     assert again.state is TransactionState.FINAL
     assert again.attempts == reopened.attempts
+    with database.read() as connection:
+        held = connection.exec_driver_sql(
+            "SELECT kilograms FROM balances WHERE account = %s", (other.address,)
+        ).scalar()
+    assert held == 1_234
+
+
+def test_l10_a_final_transaction_that_died_with_the_chain_unindexed_is_sent_again(
+    world: World, indexer: Indexer, database: Database, chain: Anvil
+) -> None:
+    holder, other, one = world.holders[0], world.holders[1], a_class()
+    world.send_all([world.mint(world.receipt(holder, one, (1, 10)))])
+    indexer.advance()
+    chain.save()
+    log = PostgresTransactionLog(database)
+    sender = Sender(world.rpc, log, lambda: int(time.time()), confirmations=0)
+    data = calls.transfer(holder.address, other.address, one.token_id, 1_234)
+    sender.submit("transfer", holder, world.deployment["CarbonCredits"], data)
+    assert sender.wait("transfer", 10).state is TransactionState.FINAL
+    kill_and_reload(chain)
+    indexer.recover()
+    sender.advance()
+    assert sender.wait("transfer", 10).state is TransactionState.FINAL
+    indexer.advance()
     with database.read() as connection:
         held = connection.exec_driver_sql(
             "SELECT kilograms FROM balances WHERE account = %s", (other.address,)
