@@ -20,6 +20,7 @@ from backend.chain.deployment import Deployment
 from backend.chain.keys import Key, KeyStore
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
+from backend.domain.transactions import TransactionState
 from backend.errors import CausewayError, ServiceError
 from backend.indexer import Indexer
 from backend.registries.labels import CODES
@@ -55,12 +56,14 @@ class Worker:
         durable: Callable[[], int] | None = None,
     ) -> None:
         self._keys = keys
+        self._rpc = rpc
+        self._confirmations = settings.confirmations
         self._durable = durable
         self._url = settings.require_database_url()
         self._database = Database(self._url)
         self._publisher = HeadPublisher(settings.nats_url) if settings.nats_url else None
         self._indexer = Indexer(rpc, deployment, self._database, self._publisher, CODES)
-        transactions = PostgresTransactionLog(self._database)
+        transactions = self._transactions = PostgresTransactionLog(self._database)
         self._sender = Sender(rpc, transactions, clock, confirmations=settings.confirmations)
         contracts = Contracts(rpc, deployment)
         self._bridge = Bridge(self._database, contracts, self._sender, transactions)
@@ -73,7 +76,7 @@ class Worker:
     async def _run(self) -> None:
         loops = [
             self._forever("index", INDEX_SECONDS, self._in_thread(self._indexer.advance)),
-            self._forever("send", SEND_SECONDS, self._in_thread(self._sender.advance)),
+            self._forever("send", SEND_SECONDS, self._in_thread(self._send)),
             self._forever("bump", STUCK_SECONDS / 2, self._in_thread(self._bump)),
             self._forever("jobs", 0.0, self._work),
         ]
@@ -127,6 +130,17 @@ class Worker:
             return await asyncio.to_thread(function)
 
         return step
+
+    def _send(self) -> None:
+        """Bring transactions forward; a local chain mines on demand for those that wait for depth.
+
+        Nothing else would make chain blocks there, and empty ones in advance make Anvil slow.
+        """
+        self._sender.advance()
+        if self._confirmations and self._indexer.is_local:
+            waiting = self._transactions.open(self._rpc.chain_id())
+            if any(one.state is TransactionState.MINED for one in waiting):
+                self._rpc.call("evm_mine")
 
     def _bump(self) -> None:
         for raised in self._sender.bump(self._keys, STUCK_SECONDS):

@@ -76,7 +76,8 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
             compiled,
             compiler.bytecode_hash(compiled),
             test_assets=roles is None,
-            confirmations=context.settings.confirmations,
+            # On a local chain nobody mines while the deployment waits for depth.
+            confirmations=0 if roles is None else context.settings.confirmations,
         )
     except DeploymentMismatch as error:
         complaints.print(f"causeway deploy: {error.message}", markup=False)

@@ -167,20 +167,32 @@ class Supervisor:
     def _start_all(self) -> None:
         self._start_embedded()
         self._run_surely(self.plan.migrate)
-        if self._anvil is not None:
-            status = self._run_surely(self.plan.deploy, allowed=(0, EXIT_OTHER_BYTECODE))
-            if status == EXIT_OTHER_BYTECODE:
-                self._stop_all()
-                self._set_aside("the contracts' bytecode is another than the deployed one")
-                self._start_embedded()
-                self._run_surely(self.plan.migrate)
-                self._run_surely(self.plan.deploy)
-            self._keep_deployment()
-            self._run_surely(self.plan.recover)
-            self._publish_chain()
+        if self._anvil is not None and self._bring_chain() == EXIT_OTHER_BYTECODE:
+            self._stop_all()
+            self._set_aside("the contracts' bytecode is another than the deployed one")
+            self._start_embedded()
+            self._run_surely(self.plan.migrate)
+            self._bring_chain()
         for service in self.plan.services:
             self._start(self._own(service))
         self._say_ready()
+
+    def _bring_chain(self) -> int:
+        """Contracts, recovery, publication; from the start again when a service dies meanwhile."""
+        for attempt in range(QUICK_FAILURES):
+            try:
+                status = self._run_surely(self.plan.deploy, allowed=(0, EXIT_OTHER_BYTECODE))
+                if status == 0:
+                    self._keep_deployment()
+                    self._run_surely(self.plan.recover)
+                    self._publish_chain()
+            except (LocalError, ChainUnavailable, ChainRejected):
+                if not self._embedded_is_down() or attempt == QUICK_FAILURES - 1:
+                    raise
+                self._revive()
+            else:
+                return status
+        return 0
 
     def _run_surely(self, step: Step | None, allowed: tuple[int, ...] = (0,)) -> int:
         """Run a step of the start; when a service under it died meanwhile, once more with it."""
@@ -199,6 +211,8 @@ class Supervisor:
             if watched.dead:
                 self._forget(watched.name)
                 self._say(f"{watched.name} ended while starting; it is started again.")
+                if isinstance(watched.runnable, Anvil):
+                    watched.runnable.hide()
                 watched.runnable.start()
                 self._register(watched.name, watched.runnable.child, watched.runnable.death_signal)
 

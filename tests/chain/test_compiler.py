@@ -30,6 +30,7 @@ def test_hardhat_and_py_solc_x_give_the_same_bytecode(
     for name in ("hardhat.config.js", "package.json"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     shutil.copytree(REPOSITORY / "contracts", tmp_path / "contracts")
+    (tmp_path / "tests" / "contracts").mkdir(parents=True)
     (tmp_path / "node_modules").symlink_to(REPOSITORY / "node_modules")
     hardhat = REPOSITORY / "node_modules" / "hardhat" / "dist" / "src" / "cli.js"
     built = subprocess.run(
