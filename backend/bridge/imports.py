@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from backend.store.block_rows import Labels
 from backend.store.database import Database
 from backend.store.imports import ExportFile, save_import
 from backend.store.queries.registry import list_contradictions
+from backend.store.retired_in_trust import list_retired_in_trust
 
 _CHANGES = ("new", "unchanged", "updated", "split")
 SOME_BAD = summary.SOME_BAD
@@ -25,7 +27,8 @@ def import_export(
     """Import one file; returns what `causeway import --json` prints of it, and the exit code.
 
     Beyond the keys of a dry run: `import_id`, `known` (this content was imported before),
-    `changes` (rows new, unchanged, updated, split), `contradictions`, `unmapped_labels`.
+    `changes` (rows new, unchanged, updated, split), `contradictions`, `retired_in_trust` (those
+    of them that show credits in trust as gone while tokens stand on them), `unmapped_labels`.
     """
     try:
         loaded = summary.load(path, lambda rows: progress(f"{path.name}: {rows:,} rows read"))
@@ -50,6 +53,7 @@ def import_export(
     result = save_import(database, export, plan_merge, vocabulary)
     with database.read() as connection:
         page = list_contradictions(connection, import_id=result.import_id, limit=200)
+        gone = list_retired_in_trust(connection, result.import_id)
     document |= {
         "import_id": result.import_id,
         "known": result.known,
@@ -58,6 +62,7 @@ def import_export(
             {"series": one.series, "description": one.description, "detail": one.detail}
             for one in page.items
         ],
+        "retired_in_trust": [asdict(one) for one in gone],
         "unmapped_labels": figures.unmapped_labels,
     }
     code = figures.exit_code

@@ -30,10 +30,10 @@ from backend.store.custody import (
 )
 from backend.store.database import Database
 from backend.store.queries import lookup
+from backend.store.queries.reading import chain_head
 from backend.store.transactions import PostgresTransactionLog
 
 _ENDED_RECEIPTS = (ReceiptState.MINTED, ReceiptState.CANCELLED, ReceiptState.FAILED)
-_ENDED_CONFIRMATIONS = (ConfirmationState.RECORDED, ConfirmationState.FAILED)
 ROLES = {1: "custodian", 2: "attestor"}
 #: Refusals of the contract that no later try can change.
 PERMANENT = frozenset(
@@ -47,8 +47,6 @@ PERMANENT = frozenset(
         "CreditsClassHashDiffers",
         "CreditsCohortNotAscending",
         "CreditsVintageInvalid",
-        "PositionsConfirmed",
-        "RegistryRetirementSerialsDiffer",
         "RegistryRetirementTonnesDiffer",
     )
 )
@@ -205,12 +203,15 @@ class Bridge:
     def advance_confirmation(self, confirmation_id: str, payer: Key) -> StoredConfirmation:
         """One step towards the record on chain; harmless to repeat."""
         held = self._custody.confirmation(confirmation_id)
-        if held.state in _ENDED_CONFIRMATIONS:
+        if held.state is ConfirmationState.RECORDED:
             return held
         with self._database.read() as connection:
             recorded = lookup.confirmation_is_recorded(connection, confirmation_id)
         if recorded:
+            # Whoever submitted it, and whatever we thought of it before: the chain has it.
             return self._custody.set_confirmation_state(confirmation_id, ConfirmationState.RECORDED)
+        if held.state is ConfirmationState.FAILED:
+            return held
         if not self._is_approved(held.approvals):
             return held
         key = self._next_key("confirmation", held.id, held.transaction_key)
@@ -219,12 +220,24 @@ class Bridge:
         try:
             sent = self._sender.submit(key, payer, self._trust, self._confirmation_call(held))
         except (ChainRejected, RuleError) as error:
-            failed = isinstance(error, RuleError) or error.values.get("error") in PERMANENT
+            # An index that lags behind another confirmation of the class refuses what is true a
+            # moment later: our own rules count only when it has caught up.
+            failed = (
+                self._has_caught_up()
+                if isinstance(error, RuleError)
+                else error.values.get("error") in PERMANENT
+            )
             state = ConfirmationState.FAILED if failed else ConfirmationState.APPROVED
             return self._custody.set_confirmation_state(held.id, state, error.message)
         return self._custody.set_confirmation_state(
             held.id, ConfirmationState.SUBMITTED, sent.reason, sent.key
         )
+
+    def _has_caught_up(self) -> bool:
+        """Whether the index shows the chain's newest block."""
+        with self._database.read() as connection:
+            indexed = chain_head(connection).number
+        return indexed >= self._contracts.rpc.block_number()
 
     def _confirmation_call(self, held: StoredConfirmation) -> bytes:
         """The call with the exchanges that lead to the actual serials."""

@@ -96,10 +96,11 @@ class Worker:
         for task in (asked, *tasks):
             task.cancel()
         await asyncio.gather(asked, *tasks, return_exceptions=True)
+        if self._publisher is not None:
+            # Before anything is raised: its thread would keep a broken process alive for ever.
+            self._publisher.close()
         for task in broken:
             task.result()
-        if self._publisher is not None:
-            self._publisher.close()
         log.info("stopped")
 
     # ── loops ────────────────────────────────────────────────────────────────────────────────

@@ -35,10 +35,10 @@ def import_files(
     for path in files:
         if context is None:
             document, code = dry_run(path)
-            text = json.dumps(document, ensure_ascii=False) if as_json else ""
+            text = json.dumps(document) if as_json else ""
         else:
             document, code = _import(context, path, as_json)
-            text = json.dumps(jsonable(document), ensure_ascii=False) if as_json else ""
+            text = json.dumps(jsonable(document)) if as_json else ""
         if as_json:
             sys.stdout.write(text + "\n")
         else:

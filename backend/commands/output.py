@@ -50,7 +50,7 @@ def jsonable(value: Any) -> Any:
 def emit(as_json: bool, document: Any, text: Callable[[], None]) -> None:
     """Print a document as JSON, or the same thing for people."""
     if as_json:
-        sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(jsonable(document)) + "\n")
     else:
         text()
 
@@ -70,14 +70,20 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         console.print("  (none)")
 
 
+def _printable(text: str) -> str:
+    """The text with escapes for what cannot be shown: a file name need not be UTF-8."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def say(text: str) -> None:
-    """One line for a person, markup off: texts may hold brackets."""
-    console.print(text, markup=False)
+    """One line for a person, markup off: texts may hold brackets, names of files anything."""
+    console.print(_printable(text), markup=False)
 
 
 def progress(text: str) -> None:
     """What a long job is doing, on stderr so that `--json` on stdout stays clean."""
-    complaints.print(text, markup=False)
+    complaints.print(_printable(text), markup=False)
 
 
 @contextmanager
@@ -88,8 +94,8 @@ def reporting(as_json: bool = False) -> Any:
     except CausewayError as error:
         if as_json:
             document = {"error": error.code, "message": error.message, "values": error.values}
-            sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False) + "\n")
-        complaints.print(f"causeway: {error.message}", markup=False)
+            sys.stdout.write(json.dumps(jsonable(document)) + "\n")
+        complaints.print(_printable(f"causeway: {error.message}"), markup=False)
         # A contract that reverts has refused by a rule, just as ours do.
         refused = isinstance(error, RuleError | ChainRejected)
         raise typer.Exit(EXIT_REFUSED if refused else EXIT_COULD_NOT_RUN) from error

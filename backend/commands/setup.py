@@ -20,7 +20,7 @@ from backend.local.plan import EXIT_OTHER_BYTECODE
 #: Wallets that the demo and a newcomer use.
 WALLETS = ("wallet-1", "wallet-2", "wallet-3", "wallet-4")
 #: Keys that send transactions and therefore need gas, in the order of the chain's accounts.
-PAYERS = ("deployer", "registrar", "facts", "bridge", "issuer", *WALLETS)
+PAYERS = ("deployer", "registrar", "facts", "bridge", "issuer", *WALLETS, "custodian")
 LEGAL_SIGNERS = 3
 
 

@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("tokenize")(tokenize)
     app.command("approve")(approve)
+    app.command("cancel-receipt")(cancel_receipt)
     app.command("confirm-retirement")(confirm_retirement)
 
 
@@ -121,6 +122,18 @@ def settled(context: Context, advance: Callable[[], Flow], wanted: tuple[str, ..
             time.sleep(0.2)
 
 
+def require_admitted(context: Context, account: str) -> None:
+    """Raise InvalidValue unless the account may receive credits now."""
+    held = context.contracts.participant(account)
+    now = context.rpc.block("latest")
+    if held.tier == 0:
+        raise InvalidValue("to", account, "is not admitted: `causeway admit` does it")
+    if held.frozen_since:
+        raise InvalidValue("to", account, "is frozen")
+    if now is not None and held.expiry < now.timestamp:
+        raise InvalidValue("to", account, f"was admitted until {held.expiry}")
+
+
 def tokenize(
     project: str = typer.Argument(help="PROGRAMME-NUMBER, such as VCS-1340."),
     to: str = typer.Option(..., help="Who gets the tokens: address or local key."),
@@ -136,6 +149,8 @@ def tokenize(
     with reporting(as_json):
         context = Context.load(as_json)
         recipient = context.address(to)
+        # Signed first and refused at the mint, it would hold its serials for 30 days.
+        require_admitted(context, recipient)
         conditions = Terms(text_hash(account), text_hash(terms))
         done: list[StoredReceipt] = []
         lots = select_lots(context, project, vintage, labels, tonnes)
@@ -180,6 +195,20 @@ def approve(
     with reporting(as_json):
         context = Context.load(as_json)
         held = context.bridge.sign_receipt(receipt_id, context.key(key))
+        emit(as_json, receipt_document(held), lambda: _say([held]))
+
+
+def cancel_receipt(
+    receipt_id: str = typer.Argument(help="Id of a receipt that is not minted."),
+    key: str = typer.Option("custodian", help="Local key of a custodian or an attestor."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Cancel a receipt on chain; its serials are free again."""
+    with reporting(as_json):
+        context = Context.load(as_json)
+        context.bridge.cancel_receipt(receipt_id, context.key(key))
+        context.sender.wait(f"cancel:{receipt_id}", PATIENCE)
+        held = context.bridge.advance_receipt(receipt_id, context.key("bridge"))
         emit(as_json, receipt_document(held), lambda: _say([held]))
 
 

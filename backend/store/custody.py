@@ -75,7 +75,8 @@ _CONFIRMATION_STEPS: dict[str, tuple[str, ...]] = {
     "drafted": (),
     "approved": ("drafted",),
     "submitted": ("drafted", "approved", "recorded"),
-    "recorded": ("drafted", "approved", "submitted"),
+    # A statement that failed for us may be recorded by whoever else submits it.
+    "recorded": ("drafted", "approved", "submitted", "failed"),
     "failed": ("drafted", "approved", "submitted"),
 }
 
@@ -223,8 +224,16 @@ class Custody:
                 {"key": f"confirm {retirement.class_id}"},
             )
             known = connection.execute(
-                select(table.c.id).where(table.c.id == confirmation_id)
+                select(table.c.id, table.c.state).where(table.c.id == confirmation_id)
             ).first()
+            if known is not None and known.state == ConfirmationState.FAILED.value:
+                # Said again, it is tried again: what was refused then may be true now.
+                _require_unconfirmed(connection, retirement)
+                connection.execute(
+                    update(table)
+                    .where(table.c.id == confirmation_id)
+                    .values(state=ConfirmationState.DRAFTED.value, reason=None)
+                )
             if known is None:
                 _require_unconfirmed(connection, retirement)
                 connection.execute(

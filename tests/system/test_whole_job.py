@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.chain import calls
 from backend.domain.serials import Interval
-from backend.errors import SerialsOverlap
+from backend.errors import ChainRejected, SerialsOverlap
 from backend.settings import Settings
 from backend.store.custody import Custody
 from scripts.chaos import System
@@ -212,6 +215,56 @@ def test_l2_a_serial_in_trust_is_refused_by_postgres_before_the_chain(
         with pytest.raises(SerialsOverlap) as refused:
             Custody(context.database).draft(later, held.chain_id, held.trust)
     assert refused.value.values["taken_first"] == block.first
+
+
+def test_a_receipt_for_a_stranger_is_refused_before_anybody_signs(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    words = ("tokenize", "VCS-990004", "--tonnes", "5", "--to", "0x" + "22" * 20)
+    assert "not admitted" in causeway.json(*words, expect=1)["message"]
+
+
+def test_a_cancelled_receipt_gives_its_serials_back(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    words = ("tokenize", "VCS-990004", "--tonnes", "5", "--to", "wallet-1", "--draft")
+    (drafted,) = causeway.json(*words)["receipts"]
+    cancelled = causeway.json("cancel-receipt", drafted["receipt_id"])
+    assert cancelled["state"] == "cancelled"
+    (again,) = causeway.json(*words[:-1])["receipts"]
+    assert (again["state"], again["serials"]) == ("minted", drafted["serials"])
+    causeway.json("cancel-receipt", again["receipt_id"], expect=1)
+
+
+def test_a_confirmation_that_a_stranger_submits_first_is_recorded(
+    causeway: Commands, demo: dict[str, Any]
+) -> None:
+    words = ("retire", "1", "1t", "--from", "wallet-1", "--beneficiary", "Sample Ltd")
+    (certificate,) = causeway.json(*words)["certificates"]
+    with causeway.system.context() as context:
+        (held,) = context.bridge.draft_confirmations(
+            int(certificate), "R", 20260601, None, b"e" * 32
+        )
+        for name in ("custodian", "attestor"):
+            signed = context.bridge.sign_confirmation(held.id, context.key(name))
+        data = calls.record_registry_retirement(
+            held.retirement,
+            [],
+            context.contracts.confirmed_firsts(held.retirement.class_id),
+            [(one.signer, one.signature) for one in signed.approvals],
+        )
+        trust = context.deployment["Trust"]
+        with suppress(ChainRejected):  # the worker may have been faster
+            context.sender.submit("stranger", context.key("wallet-2"), trust, data, gas=3_000_000)
+            context.sender.wait("stranger", 30)
+    for _ in range(60):
+        found = causeway.json("certificate", certificate)
+        if found["retirement"]["status"] == "confirmed":
+            break
+        time.sleep(0.5)
+    with causeway.system.context() as context:
+        payer = context.key("bridge")
+        assert context.bridge.advance_confirmation(held.id, payer).state.value == "recorded"
 
 
 def test_an_import_twice_changes_nothing_and_a_rebuilt_index_is_the_same(
