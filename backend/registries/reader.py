@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ ADAPTERS: tuple[Adapter, ...] = (
 )
 #: A record of more physical lines is an unterminated quote, not a note.
 MAX_RECORD_LINES = 256
+#: An error names at most this many columns: a header may have a million.
+MOST_NAMED = 30
 _SPACES = re.compile(r"\s+")
 _NAMELESS = re.compile(r"(?:unnamed: \d+)?")
 _MAGIC = (
@@ -141,15 +143,20 @@ class _Match:
 def _unknown(header: Sequence[str], found: Sequence[str]) -> UnknownLayout:
     """Names the nearest layout and what separates the header from it."""
 
+    counted = Counter(found)
+
     def common(adapter: Adapter) -> int:
-        return len({_normal(column) for column in adapter.columns} & set(found))
+        return len({_normal(column) for column in adapter.columns} & counted.keys())
 
     nearest = max(ADAPTERS, key=common)
     expected = {_normal(column): column for column in nearest.columns}
-    missing = [column for name, column in expected.items() if name not in found]
-    unexpected = [name.strip() for name in header if _normal(name) not in expected]
-    unexpected = [name[:60] for name in unexpected if not _NAMELESS.fullmatch(_normal(name))]
-    twice = sorted({name[:60] for name in found if found.count(name) > 1})
+    missing = [column for name, column in expected.items() if name not in counted]
+    unexpected = [
+        name.strip()[:60]
+        for name in header
+        if (normal := _normal(name)) not in expected and not _NAMELESS.fullmatch(normal)
+    ]
+    twice = sorted({name[:60] for name, count in counted.items() if count > 1})
     near = common(nearest)
     message = f"no known layout has this header; the nearest is {nearest.layout}"
     if 2 * near < len(nearest.columns):
@@ -157,7 +164,7 @@ def _unknown(header: Sequence[str], found: Sequence[str]) -> UnknownLayout:
         parts = [f"{near} of whose {len(nearest.columns)} columns are there", f"known are {known}"]
     else:
         parts = [
-            f"{what}: {', '.join(names[:30])}"
+            f"{what}: {_named(names)}"
             for what, names in (
                 ("missing", missing),
                 ("not known there", unexpected),
@@ -168,10 +175,15 @@ def _unknown(header: Sequence[str], found: Sequence[str]) -> UnknownLayout:
     return UnknownLayout(
         f"{message} ({'; '.join(parts)})",
         nearest=nearest.layout,
-        missing=missing,
-        unexpected=unexpected,
-        repeated=twice,
+        missing=missing[:MOST_NAMED],
+        unexpected=unexpected[:MOST_NAMED],
+        repeated=twice[:MOST_NAMED],
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def recognise(header: Sequence[str]) -> _Match:

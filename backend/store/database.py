@@ -12,9 +12,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import DatabaseUnavailable, InvalidValue
 
 #: Advisory locks of Causeway: the first number of the pair, so that no other user collides.
 LOCK_SPACE = 0x43575901
@@ -27,8 +34,22 @@ _UNDEFINED_TABLE = "42P01"
 
 
 def sqlalchemy_url(url: str) -> str:
-    """`postgres://…` or `postgresql://…` as SQLAlchemy wants it, on psycopg 3."""
-    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    """`postgres://…` or `postgresql://…` as SQLAlchemy wants it, on psycopg 3.
+
+    Raises InvalidValue, which shows nothing of the URL but what comes after its password.
+    """
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+        if parsed.get_backend_name() != "postgresql":
+            raise ValueError(parsed.drivername)
+    except (ArgumentError, ValueError):
+        # Without an `@` any part may be the password: nothing is shown then.
+        _, at, where = url.rpartition("@")
+        raise InvalidValue(
+            "CAUSEWAY_DATABASE_URL",
+            f"…@{where.partition('?')[0]}" if at else "…",
+            "is not of the form postgresql://user:password@host:port/name",
+        ) from None
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
@@ -60,7 +81,8 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back by an exception.
 
-        Raises DatabaseUnavailable when Postgres does not answer or goes away meanwhile.
+        Raises DatabaseUnavailable when Postgres does not answer or goes away meanwhile and
+        InvalidValue when a statement was given a value that Postgres cannot hold.
         """
         with self._reporting(), self._engine.begin() as connection:
             yield connection
@@ -99,6 +121,10 @@ class Database:
             if isinstance(error, DBAPIError) and is_lost(error.orig):
                 raise self._unavailable(error.orig) from error
             raise
+        except (DataError, psycopg.DataError) as error:
+            reason = str(error.orig if isinstance(error, DataError) else error).split("\n")[0]
+            rule = "is what Postgres answers to a value that it cannot hold"
+            raise InvalidValue("database", reason, rule) from error
         except ProgrammingError as error:
             if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
                 raise self._unavailable(

@@ -21,6 +21,7 @@ from backend.store.block_rows import Labels, RowWriter, read_records
 from backend.store.copying import copy_lines
 from backend.store.database import LOCK_IMPORT, Database, lock, raw
 from backend.store.index import ensure_series
+from backend.store.retired_in_trust import record_retired_in_trust
 
 _CHUNK = 50_000
 
@@ -125,7 +126,8 @@ def save_import(
     """Merge an export into what is known, in one transaction.
 
     The same content (SHA-256) again changes nothing and gives the first result, `known` True.
-    `plan` is `registries.merge.plan_merge`; contradictions are recorded, never merged.
+    `plan` is `registries.merge.plan_merge`; contradictions are recorded, never merged. Rows that
+    show credits in trust as gone are merged, and recorded as contradictions too.
     """
     with database.begin() as connection:
         lock(connection, LOCK_IMPORT)
@@ -139,6 +141,7 @@ def save_import(
         known, incoming, unchanged = _compare(connection, writer, export.records)
         planned = plan(known, incoming)
         _apply(connection, writer, planned, {piece.key: piece.record for piece in known})
+        in_trust = record_retired_in_trust(connection, import_id, list(ids.values()))
         result = ImportResult(
             import_id=import_id,
             file_name=export.name,
@@ -152,7 +155,7 @@ def save_import(
             unchanged=unchanged + len(planned.unchanged),
             updated=len(planned.updated),
             split=sum(len(split.parts) for split in planned.split),
-            contradictions=len(planned.contradictions),
+            contradictions=len(planned.contradictions) + in_trust,
         )
         raw(connection).execute(
             "UPDATE imports SET report = report || %s WHERE id = %s",

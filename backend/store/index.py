@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError
 
 from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
 from backend.domain.positions import Positions
@@ -118,8 +119,30 @@ def append(
     """Add a range of chain blocks right above `after`; returns the new state.
 
     Raises Conflict when another indexer moved the state meanwhile (nothing is written then) and
-    IndexInconsistent when the events contradict each other or L1.
+    IndexInconsistent when the events contradict each other or L1, or hold a value that Postgres
+    cannot: the transaction is of no use afterwards.
     """
+    try:
+        return _append(connection, after, blocks, events, transactions, label_codes or {})
+    except (DataError, psycopg.DataError) as error:
+        first, last = blocks[0].header.number, blocks[-1].header.number
+        reason = " ".join(str(error).split())
+        raise IndexInconsistent(
+            f"chain blocks {first} … {last} hold a value that Postgres refuses: {reason}",
+            first=first,
+            last=last,
+            reason=reason,
+        ) from error
+
+
+def _append(
+    connection: Connection,
+    after: ChainState,
+    blocks: Sequence[IndexedBlock],
+    events: Sequence[ChainEvent],
+    transactions: Sequence[ChainTransaction],
+    label_codes: Mapping[str, str],
+) -> ChainState:
     lock(connection, LOCK_INDEX)
     last = blocks[-1].header
     moved = connection.execute(
@@ -136,7 +159,7 @@ def append(
             f"another indexer moved on from chain block {after.indexed_number}",
             indexed_number=after.indexed_number,
         )
-    projection = _project(connection, events, label_codes or {})
+    projection = _project(connection, events, label_codes)
     _copy_chain(connection, blocks, events, transactions)
     _copy_read_models(connection, projection)
     _add_balances(connection, projection)

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import orjson
 
-from backend.domain.classes import from_yyyymmdd
+from backend.domain.classes import as_yyyymmdd, from_yyyymmdd
 from backend.domain.events import ChainEvent
 from backend.domain.positions import Positions, consume
 from backend.domain.serials import Series
-from backend.errors import CausewayError, IndexInconsistent
+from backend.domain.units import MAX_SERIAL
+from backend.errors import CausewayError, IndexInconsistent, InvalidValue
 
 NOBODY = "0x0000000000000000000000000000000000000000"
 CAUSEWAY_CONTRACT_TIER = 255
@@ -181,6 +183,20 @@ def _broken(event: ChainEvent, problem: str) -> IndexInconsistent:
     )
 
 
+def _day(number: int) -> date:
+    """The last real day not after YYYYMMDD, or the first day there is.
+
+    A class that two signers minted for a day that does not exist is a class all the same: its
+    balances need the row. Its id and the event keep the number as it was signed.
+    """
+    for candidate in range(min(number, as_yyyymmdd(date.max)), as_yyyymmdd(date.min), -1):
+        try:
+            return from_yyyymmdd(candidate)
+        except InvalidValue:
+            continue
+    return date.min
+
+
 # ── one function per event ───────────────────────────────────────────────────────────────────
 
 
@@ -213,11 +229,11 @@ def _class_created(to: Projection, event: ChainEvent) -> None:
         event,
         args["id"],
         args["number"],
-        made["programme"],
-        made["project"],
+        _visible(made["programme"]),
+        _visible(made["project"]),
         made["unitType"],
-        from_yyyymmdd(made["vintageStart"]),
-        from_yyyymmdd(made["vintageEnd"]),
+        _day(made["vintageStart"]),
+        _day(made["vintageEnd"]),
         hashes,
         known if len(known) == len(hashes) else None,
         args["projectHash"],
@@ -285,7 +301,7 @@ def _admitted(to: Projection, event: ChainEvent) -> None:
     args = event.args
     before = to.participants.get(args["account"], Participant())
     letters = bytes.fromhex(args["jurisdiction"][2:]).rstrip(b"\0").decode("ascii", "replace")
-    now = Participant(args["tier"], letters, args["expiry"], before.frozen)
+    now = Participant(args["tier"], _visible(letters), args["expiry"], before.frozen)
     to.set_participant(event, args["account"], now)
 
 
@@ -313,6 +329,9 @@ def _series_created(to: Projection, event: ChainEvent) -> None:
 
 def _block_registered(to: Projection, event: ChainEvent) -> None:
     args = event.args
+    if args["last"] > MAX_SERIAL:
+        # No range of bigint holds it, and no registry has issued it: two signers erred.
+        raise _broken(event, f"serials end at {args['last']}, the largest is {MAX_SERIAL}")
     # The writer replaces the hash by the series' number in the database.
     to.add(
         "class_blocks",
