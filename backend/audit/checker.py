@@ -17,6 +17,7 @@ from backend.audit.evidence import Evidence, Progress, gather
 from backend.audit.finality import check_finality, check_once
 from backend.audit.ledger import Ledger
 from backend.audit.legal import LegalRecord
+from backend.audit.manager import Manager
 from backend.audit.register import Register
 from backend.audit.report import LAWS, AuditReport, CodeReport, Findings
 from backend.audit.serials import check_serials
@@ -34,7 +35,8 @@ HOLDS = {
     "L3": "every credit outstanding is live in the registry exports given; reserve reports come "
     "with a later version",
     "L4": "certificates and confirmations are as published and follow each other without gap",
-    "L5": "every mint, confirmation, act of law and transfer was signed by those entitled then",
+    "L5": "every mint, confirmation, act of law and transfer was signed by those entitled then, "
+    "who were appointed as the deployment file says or after the delay",
     "L10": "receipts, certificates, confirmations and orders took effect once",
     "L11": "every amount is an integer in bounds and every transfer conserves the sum",
 }
@@ -122,6 +124,7 @@ def _check_signatures(findings: Findings, evidence: Evidence, ledger: Ledger) ->
     legal = LegalRecord(findings, evidence, calls)
     authority.check()
     legal.check()
+    Manager(findings, evidence).check()
     indirect = authority.indirect + legal.indirect
     findings.count(
         "L5",

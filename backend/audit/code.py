@@ -17,7 +17,14 @@ from backend.chain.rpc import Rpc
 from backend.errors import DeploymentMismatch
 
 #: Contracts whose events and views the laws rest on.
-AUDITED = ("Participants", "LegalOrders", "RetirementCertificates", "CarbonCredits", "Trust")
+AUDITED = (
+    "AccessManager",
+    "Participants",
+    "LegalOrders",
+    "RetirementCertificates",
+    "CarbonCredits",
+    "Trust",
+)
 
 
 def require_deployment(rpc: Rpc, deployment: Deployment) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from backend.chain.abi import checksum
 from backend.errors import DeploymentMismatch, InvalidValue
 
 FORMAT: Final = 1
+_HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,20 @@ class Roles:
         """The inverse of `as_json`."""
         values = dict(raw)
         for name in ("custodians", "attestors", "freezers", "enforcers"):
+            if not isinstance(values[name], list | tuple):
+                raise InvalidValue(f"roles.{name}", values[name], "is no list of addresses")
             values[name] = tuple(values[name])
-        values["thresholds"] = Thresholds(**values["thresholds"])
+        counts = _mapping("roles.thresholds", values["thresholds"])
+        values["thresholds"] = Thresholds(
+            **{name: _count(f"thresholds.{name}", needed) for name, needed in counts.items()}
+        )
         return cls(**values)
 
 
 def _address(name: str, value: str) -> str:
     try:
         return checksum(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise InvalidValue(name, value, "is not an address") from None
 
 
@@ -154,18 +161,23 @@ class Deployment:
             raise DeploymentMismatch(f"{where} is not complete: run the deployment again")
         try:
             return cls(
-                chain_id=raw["chain_id"],
-                source_hash=raw["source_hash"],
-                deployed_at_block=raw["deployed_at_block"],
+                chain_id=_count("chain_id", raw["chain_id"]),
+                source_hash=_text("source_hash", raw["source_hash"]),
+                deployed_at_block=_count("deployed_at_block", raw["deployed_at_block"]),
                 contracts={
-                    name: DeployedContract(**contract)
-                    for name, contract in raw["contracts"].items()
+                    name: _contract(name, contract)
+                    for name, contract in _mapping("contracts", raw["contracts"]).items()
                 },
-                roles=Roles.from_json(raw["roles"]),
-                deployer=raw["deployer"],
-                genesis_hash=raw["genesis_hash"],
-                settings=raw["settings"],
+                roles=Roles.from_json(_mapping("roles", raw["roles"])),
+                deployer=_address("deployer", raw["deployer"]),
+                genesis_hash=_text("genesis_hash", raw["genesis_hash"]),
+                settings={
+                    name: _count(f"settings.{name}", value)
+                    for name, value in _mapping("settings", raw["settings"]).items()
+                },
             )
+        except InvalidValue as failure:
+            raise DeploymentMismatch(f"{where}: {failure.message}") from failure
         except (KeyError, TypeError) as failure:
             raise DeploymentMismatch(f"{where} has no valid {failure}") from failure
 
@@ -182,12 +194,58 @@ class Deployment:
         write_file(Path(path), self.as_json())
 
 
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidValue(name, value, "is no object")
+    return value
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidValue(name, value, "is no integer from 0")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(name, value, "is no text")
+    return value
+
+
+def _hexadecimal(name: str, value: Any, size: int | None = None) -> str:
+    """0x and whole bytes, `size` of them where it is given."""
+    if not isinstance(value, str) or not _HEX.fullmatch(value):
+        raise InvalidValue(name, value, "is not 0x and whole bytes in hexadecimal")
+    if size is not None and len(value) != 2 + 2 * size:
+        raise InvalidValue(name, value, f"is not {size} bytes")
+    return value
+
+
+def _contract(name: str, raw: Any) -> DeployedContract:
+    place = f"contracts.{name}"
+    held = DeployedContract(**_mapping(place, raw))
+    _hexadecimal(f"{place}.transaction", held.transaction, 32)
+    _hexadecimal(f"{place}.bytecode_hash", held.bytecode_hash, 32)
+    if held.creation_bytecode_hash != "":
+        _hexadecimal(f"{place}.creation_bytecode_hash", held.creation_bytecode_hash, 32)
+    _hexadecimal(f"{place}.constructor_arguments", held.constructor_arguments)
+    _count(f"{place}.block", held.block)
+    return replace(held, address=_address(f"{place}.address", held.address))
+
+
 def read_file(path: Path) -> dict[str, Any] | None:
-    """JSON of a deployment file, complete or not; None when there is no file."""
+    """JSON of a deployment file, complete or not; None when there is no file.
+
+    Raises DeploymentMismatch for what is there and cannot be read as one.
+    """
     try:
         raw = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as failure:
+        raise DeploymentMismatch(
+            f"{path} cannot be read: {failure.strerror}", file=str(path)
+        ) from failure
     except orjson.JSONDecodeError as failure:
         raise DeploymentMismatch(f"{path} is no JSON: {failure}", file=str(path)) from failure
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:

@@ -50,11 +50,15 @@ class Rpc:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as failure:
+            raise InvalidValue("rpc url", url, f"is no URL: {failure}") from failure
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
             raise InvalidValue("rpc url", url, "is not http://host[:port] or https://host")
         self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Content-Type": "application/json"}
         self.url = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
@@ -75,8 +79,8 @@ class Rpc:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         answer = self._exchange(orjson.dumps(body), method.startswith(_REPEATABLE), method)
         if not isinstance(answer, dict):
-            raise ChainUnavailable(f"{self.url} answered no object to {method}", method=method)
-        return _result(answer, method)
+            raise self._strange(method, answer)
+        return self._result(answer, method)
 
     def batch(self, calls: Iterable[Request]) -> list[Any]:
         """Results in the order of `calls`; the first failing entry raises and names its index."""
@@ -105,17 +109,46 @@ class Rpc:
         repeatable = all(method.startswith(_REPEATABLE) for method, _ in calls)
         answer = self._exchange(orjson.dumps(body), repeatable, f"batch of {len(calls)}")
         if isinstance(answer, dict):  # the endpoint refuses batches, or this one
-            _result(answer, "batch")
-        by_id = {entry.get("id"): entry for entry in answer if isinstance(entry, dict)}
+            self._result(answer, "batch")
+        if not isinstance(answer, list):
+            raise self._strange(f"a batch of {len(calls)}", answer)
+        by_id = {
+            entry["id"]: entry
+            for entry in answer
+            if isinstance(entry, dict) and isinstance(entry.get("id"), int)
+        }
         results: list[Any] = []
         for index, (method, _) in enumerate(calls):
             if index not in by_id:
                 raise ChainUnavailable(f"{self.url} left out answer {index}", method=method)
             try:
-                results.append(_result(by_id[index], method))
+                results.append(self._result(by_id[index], method))
             except ChainRejected as refusal:
                 results.append(refusal)
         return results
+
+    def _result(self, answer: dict[str, Any], method: str) -> Any:
+        """The result, when it has the form that the method's callers rely on."""
+        error = answer.get("error")
+        if error is not None:
+            if not isinstance(error, dict):
+                raise self._strange(method, error, "the error")
+            raise refusal(error, method)
+        result = answer.get("result")
+        fits = _FORMS.get(method)
+        if fits is not None and not fits(result):
+            raise self._strange(method, result)
+        return result
+
+    def _strange(self, method: str, came: Any, what: str = "") -> ChainUnavailable:
+        shown = f"{came!r:.120}"
+        return ChainUnavailable(
+            f"{self.url} answered {method} with {what + ' ' if what else ''}{shown}, "
+            "which is not what JSON-RPC says",
+            url=self.url,
+            method=method,
+            came=shown,
+        )
 
     # ------------------------------------------------------------- short-hands
 
@@ -212,14 +245,16 @@ class Rpc:
             answer = orjson.loads(payload)
         except orjson.JSONDecodeError:
             answer = None
-        if answer is None or (response.status != 200 and "error" not in answer):
+        told = isinstance(answer, dict) and "error" in answer
+        if answer is None or (response.status != 200 and not told):
             raise ChainUnavailable(
                 f"{self.url} answered HTTP {response.status}, not JSON-RPC",
                 url=self.url,
                 status=response.status,
             )
-        if isinstance(answer, dict) and (answer.get("error") or {}).get("code") == _BUSY_CODE:
-            raise _Busy(str(answer["error"].get("message")))
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if isinstance(error, dict) and error.get("code") == _BUSY_CODE:
+            raise _Busy(str(error.get("message")))
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -263,11 +298,110 @@ def parse_block(answer: dict[str, Any] | None) -> ChainBlock | None:
     )
 
 
-def _result(answer: dict[str, Any], method: str) -> Any:
-    error = answer.get("error")
-    if error is None:
-        return answer.get("result")
-    raise refusal(error, method)
+# ------------------------------------------------------- what an answer may be
+
+
+def _is_quantity(value: Any) -> bool:
+    if not isinstance(value, str) or not value.startswith("0x"):
+        return False
+    try:
+        int(value, 16)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_data(value: Any) -> bool:
+    if not isinstance(value, str) or not value.startswith("0x"):
+        return False
+    try:
+        bytes.fromhex(value[2:])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 66 and _is_data(value)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 42 and _is_data(value)
+
+
+def _is_block(value: Any) -> bool:
+    """A header or null. The pending block, which has no hash, is asked for by nobody."""
+    return value is None or (
+        isinstance(value, dict)
+        and _is_quantity(value.get("number"))
+        and _is_quantity(value.get("timestamp"))
+        and isinstance(value.get("hash"), str)
+        and isinstance(value.get("parentHash"), str)
+    )
+
+
+def _is_log(value: Any) -> bool:
+    # The data is not decoded here: a damaged log is a finding of who reads it, not of the wire.
+    return (
+        isinstance(value, dict)
+        and _is_address(value.get("address"))
+        and isinstance(value.get("topics"), list)
+        and all(_is_word(topic) for topic in value["topics"])
+        and isinstance(value.get("data"), str)
+        and isinstance(value.get("blockHash"), str)
+        and isinstance(value.get("transactionHash"), str)
+        and all(_is_quantity(value.get(name)) for name in _LOG_PLACE)
+    )
+
+
+def _is_transaction(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and _is_address(value.get("from"))
+        and (value.get("to") is None or _is_address(value["to"]))
+        and _is_data(value.get("input"))
+    )
+
+
+def _is_receipt(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and _is_quantity(value.get("blockNumber"))
+        and _is_quantity(value.get("status"))
+        and (value.get("contractAddress") is None or _is_address(value["contractAddress"]))
+    )
+
+
+def _is_trace(value: Any) -> bool:
+    """A tree of frames as the callTracer gives them."""
+    frames = [value]
+    while frames:
+        frame = frames.pop()
+        if not isinstance(frame, dict) or not isinstance(frame.get("calls", []), list):
+            return False
+        to = frame.get("to")
+        if not (_is_address(frame.get("from")) and (to is None or _is_address(to))):
+            return False
+        if not _is_data(frame.get("input")):
+            return False
+        frames += frame.get("calls", [])
+    return True
+
+
+_LOG_PLACE: Final = ("blockNumber", "transactionIndex", "logIndex")
+#: What the result of a method must look like; methods that are not here are read with care.
+_FORMS: Final[dict[str, Callable[[Any], bool]]] = {
+    "eth_chainId": _is_quantity,
+    "eth_blockNumber": _is_quantity,
+    "eth_getTransactionCount": _is_quantity,
+    "eth_getBlockByNumber": _is_block,
+    "eth_getLogs": lambda value: isinstance(value, list) and all(map(_is_log, value)),
+    "eth_getCode": _is_data,
+    "eth_call": _is_data,
+    "eth_getTransactionByHash": _is_transaction,
+    "eth_getTransactionReceipt": _is_receipt,
+    "debug_traceTransaction": _is_trace,
+}
 
 
 def refusal(error: dict[str, Any], method: str) -> ChainRejected:
