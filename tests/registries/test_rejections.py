@@ -8,7 +8,7 @@ import pytest
 
 from backend.domain.units import MAX_SERIAL
 from backend.errors import InvalidValue, UnknownLayout
-from backend.registries.reader import MAX_RECORD_LINES
+from backend.registries.reader import MAX_RECORD_LINES, open_export
 from backend.registries.summary import dry_run, load, summarise
 from tests.registries.exports import (
     ISSUANCES,
@@ -348,3 +348,16 @@ def test_a_path_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
         with pytest.raises(InvalidValue, match=rule):
             summarise(path)
         assert dry_run(path)[1] == 2
+
+
+def test_a_header_of_very_many_columns_is_refused_with_few_of_them_named(tmp_path: Path) -> None:
+    # Quadratic work on it would take hours: the test's bound is that it ends at all.
+    columns = [f"column {number % 150_000}" for number in range(200_000)]
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(columns) + "\n")
+    with pytest.raises(UnknownLayout) as refused, open_export(path):
+        pass
+    assert len(refused.value.message) < 5_000
+    values = refused.value.values
+    assert all(len(values[name]) <= 30 for name in ("missing", "unexpected", "repeated"))
+    assert values["repeated"][0] == "column 0"

@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from backend.errors import DatabaseUnavailable
-from backend.store.database import Database
+from backend.errors import DatabaseUnavailable, InvalidValue
+from backend.store.database import Database, raw
 from backend.store.tables import metadata
 
 pytestmark = pytest.mark.integration
@@ -86,4 +86,30 @@ def test_a_connection_that_was_cut_inside_a_transaction_is_reported(
 
     with pytest.raises(DatabaseUnavailable):
         cut_inside()
+    database.check()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://somebody:secret@127.0.0.1:x/causeway",
+        "postgresql://somebody:secret",
+        "mysql://somebody:secret@127.0.0.1/causeway",
+        "host=127.0.0.1 password=secret",
+        "postgresql://somebody:sec@ret@127.0.0.1:x/causeway?password=secret",
+        "",
+    ],
+)
+def test_a_malformed_url_is_refused_by_its_variable_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidValue, match="CAUSEWAY_DATABASE_URL") as refused:
+        Database(url)
+    assert "secret" not in refused.value.message + str(refused.value.values)
+    assert refused.value.__suppress_context__
+
+
+def test_a_value_that_postgres_cannot_hold_stays_in_the_error_tree(database: Database) -> None:
+    with pytest.raises(InvalidValue, match="out of range"), database.read() as connection:
+        connection.execute(text("SELECT 9223372036854775808::bigint"))
+    with pytest.raises(InvalidValue, match="NUL"), database.read() as connection:
+        raw(connection).execute("SELECT %s", ["a\0b"])
     database.check()
