@@ -152,6 +152,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
         string calldata vocabulary
     ) external restricted {
         _requireClass(id);
+        if (!ClassLib.isDay(asOf)) revert CreditsFactDateInvalid(asOf);
 
         emit FactRecorded(id, key, value, asOf, vocabulary);
     }

@@ -30,6 +30,11 @@ contract Participants is IParticipants, AccessManaged {
     {
         Participant storage held = _participants[account];
         if (tier > HIGHEST_TIER) revert ParticipantTierInvalid(tier);
+        bool named = _isCapital(jurisdiction[0]) && _isCapital(jurisdiction[1]);
+        // Who is admitted nowhere needs no jurisdiction.
+        if (!named && (tier != 0 || jurisdiction != 0)) {
+            revert ParticipantJurisdictionInvalid(jurisdiction);
+        }
         if (held.tier == CAUSEWAY_CONTRACT) revert ParticipantIsCausewayContract(account);
 
         held.tier = tier;
@@ -90,5 +95,9 @@ contract Participants is IParticipants, AccessManaged {
             if (block.timestamp > held.expiry) revert ParticipantExpired(to, held.expiry);
             if (held.frozenSince != 0) revert ParticipantIsFrozen(to, held.frozenSince);
         }
+    }
+
+    function _isCapital(bytes1 letter) private pure returns (bool) {
+        return letter >= "A" && letter <= "Z";
     }
 }

@@ -16,6 +16,7 @@ import {
 } from "./interfaces/ITrust.sol";
 import {Assignment} from "./libraries/Assignment.sol";
 import {Blocks} from "./libraries/Blocks.sol";
+import {ClassLib} from "./libraries/ClassLib.sol";
 import {SerialIntervals} from "./libraries/SerialIntervals.sol";
 import {SeriesLib} from "./libraries/SeriesLib.sol";
 import {TrustHashes} from "./libraries/TrustHashes.sol";
@@ -29,7 +30,10 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
 
     /// @dev The gas of one transaction bounds what one receipt or confirmation names.
     uint256 private constant MAX_INTERVALS = 64;
+    uint256 private constant MAX_EXCHANGES = 64;
     uint256 private constant MAX_REFERENCE_BYTES = 256;
+    /// @dev The index keeps [first, last + 1) as signed 64-bit numbers.
+    uint64 private constant MAX_SERIAL = (1 << 63) - 2;
 
     ICarbonCredits public immutable CREDITS;
 
@@ -298,7 +302,11 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     function _exchange(uint256 classId, uint48 first, uint48 end, Exchange[] calldata exchanges)
         private
     {
+        if (exchanges.length > MAX_EXCHANGES) revert TrustExchangeCount(exchanges.length);
         uint48 settled = first;
+        // Where the exchange before could have gone on. The last position has none above it, so
+        // no exchange may name it as counterpart: it stands for "nowhere".
+        uint48 onward = type(uint48).max;
         for (uint256 i = 0; i < exchanges.length; ++i) {
             Exchange calldata swap = exchanges[i];
             (uint48 position, uint48 other, uint48 tonnes) =
@@ -308,7 +316,9 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
             bool apart = other > position
                 ? tonnes <= type(uint48).max - other
                 : other < first && tonnes <= first - other;
-            if (tonnes == 0 || !inside || !apart) {
+            // Else anyone could submit a confirmation in crumbs that no later one can join.
+            bool fragment = position == settled && other == onward;
+            if (tonnes == 0 || !inside || !apart || fragment) {
                 revert ExchangeInvalid(classId, position, other, tonnes);
             }
             // The whole confirmation is unconfirmed so far; what lies outside it may not be.
@@ -316,8 +326,9 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
                 _requireUnconfirmed(classId, other, other + tonnes - 1, swap.hint);
             }
 
-            _assignment.exchange(classId, swap);
+            bool open = _assignment.exchange(classId, swap);
             settled = position + tonnes;
+            onward = open ? other + tonnes : type(uint48).max;
         }
     }
 
@@ -363,6 +374,9 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         if (count == 0 || count > MAX_INTERVALS) revert TrustIntervalCount(count, count);
         uint256 length = bytes(retirement.registryReference).length;
         if (length == 0 || length > MAX_REFERENCE_BYTES) revert RegistryReferenceInvalid(length);
+        if (!ClassLib.isDay(retirement.registryDate)) {
+            revert RegistryDateInvalid(retirement.registryDate);
+        }
         uint256 tonnes = _tonnes(retirement.actual);
         if (tonnes != retirement.tonnes) {
             revert RegistryRetirementTonnesDiffer(retirement.tonnes, tonnes);
@@ -446,7 +460,9 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         for (uint256 i = 0; i < intervals.length; ++i) {
             Interval calldata interval = intervals[i];
             (uint64 first, uint64 last) = (interval.first, interval.last);
-            if (first == 0 || last < first) revert SerialIntervalInvalid(first, last);
+            if (first == 0 || last < first || last > MAX_SERIAL) {
+                revert SerialIntervalInvalid(first, last);
+            }
             tonnes += uint256(last - first) + 1;
         }
     }

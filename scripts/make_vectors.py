@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from eth_abi.abi import encode
 
 from backend.domain import custody, eip712, positions
 from backend.domain.assignment import PositionMap
-from backend.domain.classes import CreditClass, UnitType
+from backend.domain.classes import CreditClass, UnitType, from_yyyymmdd
 from backend.domain.custody import Receipt, RegistryRetirement
 from backend.domain.retirements import CLOSING, RetirementDetails
 from backend.domain.serials import SERIES_RULES, Interval, Series
+from backend.errors import InvalidValue
 
 VECTORS = Path(__file__).resolve().parents[1] / "tests" / "vectors"
 DOMAIN = custody.signing_domain(31337, "0x00000000000000000000000000000000C0FFEE01")
@@ -107,6 +109,42 @@ def class_vectors(rng: random.Random) -> list[dict[str, Any]]:
         }
         for credit_class in some_classes(rng)
     ]
+
+
+def day_vectors() -> dict[str, Any]:
+    """Numbers at every edge of the calendar, and which of them are days (1) or not (0)."""
+    numbers = [0, 1, 101, 1231, 9999, 10000, 10101, 99991231, 100000101, 2**32 - 1]
+    for year in (1900, 2000, 2023, 2024, 2100):
+        for month in (0, *range(1, 13), 13, 99):
+            numbers += [year * 10000 + month * 100 + day for day in (0, 1, 28, 29, 30, 31, 32)]
+    return {
+        "dayCount": str(len(numbers)),
+        "days": [str(number) for number in numbers],
+        "areDays": [_accepts(from_yyyymmdd, number) for number in numbers],
+    }
+
+
+def name_vectors() -> dict[str, Any]:
+    """Names of projects as UTF-8, and which of them a class may have (1) or not (0)."""
+    day = date(2020, 1, 1)
+    names = ["", " ", "x", "x" * 64, "x" * 65, "项" * 21, "项" * 22, "~", "é·🌍", "'\"<\\>"]
+    names += [f"15{chr(code)}29" for code in (*range(32), 0x7F, 0x80)] + ["\0", "a\0"]
+    return {
+        "nameCount": str(len(names)),
+        "names": [hexed(name.encode()) for name in names],
+        "areNames": [
+            _accepts(lambda name: CreditClass("VCS", name, UnitType.CREDIT, day, day), name)
+            for name in names
+        ],
+    }
+
+
+def _accepts(make: Callable[[Any], object], value: Any) -> str:
+    try:
+        make(value)
+    except InvalidValue:
+        return "0"
+    return "1"
 
 
 def series_vectors(rng: random.Random) -> list[dict[str, Any]]:
@@ -347,7 +385,9 @@ def vectors() -> dict[str, Any]:
     retirements = typed("RegistryRetirement", RETIREMENT_ABI, retirement_messages(seeds["t"]))
     stories = [an_exchange_story(seeds["e"]) for _ in range(14)]
     return {
-        "classes": {"count": str(len(classes)), "vectors": classes},
+        "classes": {"count": str(len(classes)), "vectors": classes}
+        | day_vectors()
+        | name_vectors(),
         "series": {
             "count": str(len(series)),
             "vectors": series,

@@ -14,6 +14,9 @@ from itertools import pairwise
 from backend.domain.serials import Interval, Series, merge
 from backend.errors import InvalidValue, SerialsOverlap
 
+#: Trust takes no more in one confirmation; the gas of one transaction bounds it.
+MAX_EXCHANGES = 64
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Piece:
@@ -98,8 +101,9 @@ class PositionMap:
     def exchanges_for(self, first: int, actual: Iterable[Interval]) -> list[Exchange]:
         """The exchanges after which positions from `first` on stand on `actual`, in order.
 
-        Raises when an actual serial is not in the class, is named twice or is already confirmed.
-        Deterministic: ascending positions, each exchange inside one piece on both sides.
+        Raises when an actual serial is not in the class, is named twice or is already confirmed,
+        or when it would take more than MAX_EXCHANGES. Deterministic: ascending positions, each
+        exchange inside one piece on both sides and as long as it can be: `Trust` refuses others.
         """
         wanted = list(actual)
         if sum(i.tonnes for i in merge(wanted)) != sum(i.tonnes for i in wanted):
@@ -110,7 +114,7 @@ class PositionMap:
         work = PositionMap(list(self._pieces), list(self._confirmed))
         exchanges = []
         cursor = first
-        for interval in wanted:
+        for interval in joined(wanted):
             while True:
                 here = next(work.pieces(cursor, end)).serials
                 there = work.locate(interval)[0]
@@ -131,6 +135,9 @@ class PositionMap:
                 if tonnes == interval.tonnes:
                     break
                 interval = Interval(interval.series, interval.first + tonnes, interval.last)
+        if len(exchanges) > MAX_EXCHANGES:
+            problem = f"needs {len(exchanges)} exchanges, a confirmation takes {MAX_EXCHANGES}"
+            raise InvalidValue("actual", f"{end - first} t", f"{problem}: confirm it in parts")
         return exchanges
 
     def exchange(self, exchange: Exchange) -> None:
@@ -177,6 +184,18 @@ class PositionMap:
         self._pieces[index] = piece
 
 
+def joined(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same serials in the same order, neighbours that continue each other as one."""
+    found: list[Interval] = []
+    for interval in intervals:
+        last = found[-1] if found else None
+        if last and last.series == interval.series and last.last + 1 == interval.first:
+            found[-1] = Interval(last.series, last.first, interval.last)
+        else:
+            found.append(interval)
+    return found
+
+
 def expected_serials(blocks: Iterable[Interval], first: int, end: int) -> list[Interval]:
     """Serials of positions [first, end) before any exchange, straight from the minted blocks."""
     position_map = PositionMap()
@@ -185,4 +204,13 @@ def expected_serials(blocks: Iterable[Interval], first: int, end: int) -> list[I
     return [piece.serials for piece in position_map.pieces(first, end)]
 
 
-__all__ = ["Exchange", "Interval", "Piece", "PositionMap", "Series", "expected_serials"]
+__all__ = [
+    "MAX_EXCHANGES",
+    "Exchange",
+    "Interval",
+    "Piece",
+    "PositionMap",
+    "Series",
+    "expected_serials",
+    "joined",
+]

@@ -13,6 +13,7 @@ from backend.domain.units import TokenId
 from backend.errors import InvalidValue
 
 _HALF = (1 << 128) - 1
+_MAX_NAME_BYTES = 64
 
 
 class UnitType(IntEnum):
@@ -45,6 +46,18 @@ def project_hash(programme: str, project: str) -> bytes:
     return keccak(encode(["string", "string"], [programme, project]))
 
 
+def _check_name(field: str, name: str) -> None:
+    """The contract's rule for the names of a class (`ClassLib._requireName`)."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        raise InvalidValue(field, ascii(name), "is not text that UTF-8 can hold") from None
+    if not 1 <= len(encoded) <= _MAX_NAME_BYTES:
+        raise InvalidValue(field, name, f"needs 1 … {_MAX_NAME_BYTES} bytes")
+    if any(byte < 0x20 or byte == 0x7F for byte in encoded):
+        raise InvalidValue(field, name, "holds a control character")
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class CreditClass:
     """Credits that are interchangeable: only immutable identifiers.
@@ -60,8 +73,8 @@ class CreditClass:
     cohort: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.programme or not self.project:
-            raise InvalidValue("class", (self.programme, self.project), "needs both names")
+        _check_name("programme", self.programme)
+        _check_name("project", self.project)
         if self.vintage_end < self.vintage_start:
             raise InvalidValue("vintage_end", self.vintage_end, f"is before {self.vintage_start}")
         if list(self.cohort) != sorted(set(self.cohort)):

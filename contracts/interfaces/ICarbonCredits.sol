@@ -70,7 +70,9 @@ interface ICarbonCredits {
     error CreditsCohortNotAscending(bytes32 previous, bytes32 next);
     error CreditsVintageInvalid(uint32 vintageStart, uint32 vintageEnd);
     error CreditsUnitTypeInvalid(uint8 unitType);
-    error CreditsClassNameEmpty();
+    /// @dev As bytes, because it may be no text.
+    error CreditsClassNameInvalid(bytes name);
+    error CreditsFactDateInvalid(uint32 asOf);
     error CreditsTonnesInvalid(uint256 tonnes);
     error CreditsNothingToRetire();
     error CreditsNotApproved(address operator, address holder);

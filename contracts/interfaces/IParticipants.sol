@@ -6,7 +6,7 @@ pragma solidity 0.8.37;
 /// contracts after its delay. A contract of Causeway is never frozen and never removed.
 interface IParticipants {
     /// @param tier 0 unknown, 1 retail, 2 professional, 3 institution, 255 a contract of Causeway.
-    /// @param jurisdiction ISO 3166-1 alpha-2 in ASCII.
+    /// @param jurisdiction ISO 3166-1 alpha-2 in ASCII; may be 0 while the tier is 0.
     /// @param expiry Unix seconds, inclusive; admission ends after it.
     /// @param frozenSince 0 when not frozen.
     /// @param frozenSeconds Total of all earlier freezes; holders' deadlines add it.
@@ -31,6 +31,7 @@ interface IParticipants {
     error ParticipantNotFrozen(address account);
     error ParticipantIsCausewayContract(address account);
     error ParticipantTierInvalid(uint8 tier);
+    error ParticipantJurisdictionInvalid(bytes2 jurisdiction);
     error ParticipantsOnlyLegalOrders(address caller);
 
     function admit(address account, uint8 tier, bytes2 jurisdiction, uint40 expiry) external;

@@ -10,7 +10,7 @@ struct Series {
     uint256[] codes;
 }
 
-/// @notice A block of serials, both ends included; one serial is one tonne.
+/// @notice A block of serials in 1 … 2^63 − 2, both ends included; one serial is one tonne.
 struct Interval {
     Series series;
     uint64 first;
@@ -45,7 +45,8 @@ struct RegistryRetirement {
 /// @notice The serials of [position, +tonnes) and [counterpart, +tonnes) change places.
 /// @dev Exchanges are not signed because they leave no choice: within one confirmation they come
 /// by ascending position, and no counterpart lies in the part already settled. So each position
-/// is served once, by the only place where its actual serial can stand (L5).
+/// is served once, by the only place where its actual serial can stand (L5). Nor may they be cut
+/// finer than the pieces: an exchange is refused that only continues the one before it.
 /// @param hint As `positionHint`: a confirmed range (+1) below `counterpart`, 0 for the head.
 struct Exchange {
     uint48 position;
@@ -113,12 +114,14 @@ interface ITrust {
     error RegistryRetirementOpenTonne(uint256 classId, uint48 openTonne);
     error RegistryRetirementTonnesDiffer(uint64 tonnes, uint256 actual);
     error RegistryReferenceInvalid(uint256 length);
+    error RegistryDateInvalid(uint32 registryDate);
     error RegistryRetirementSerialsDiffer(
         uint256 classId, uint48 position, bytes32 seriesId, uint64 serial, bytes32 actualSeriesId,
         uint64 actualSerial
     );
     error PositionsConfirmed(uint256 classId, uint48 first, uint48 last);
     error ExchangeInvalid(uint256 classId, uint48 position, uint48 counterpart, uint48 tonnes);
+    error TrustExchangeCount(uint256 exchanges);
     error PositionUnknown(uint256 classId, uint48 position);
 
     /// @notice Gives or takes (None) a role; a signer with a role must lose it before another.
@@ -139,7 +142,7 @@ interface ITrust {
     function cancelReceipt(bytes32 receiptId) external;
 
     /// @notice Records what the registry retired. After `exchanges`, the positions must stand on
-    /// exactly `actual`; neither side of an exchange may be confirmed already.
+    /// exactly `actual`; neither side of an exchange may be confirmed already. At most 64 exchanges.
     /// @param positionHint As in `mintWithReceipt`, among the confirmed position ranges (+1).
     function recordRegistryRetirement(
         RegistryRetirement calldata retirement,

@@ -40,15 +40,21 @@ library Assignment {
     }
 
     /// @notice Swaps the serials of both sides; each must lie inside one piece.
-    function exchange(Store storage self, uint256 classId, Exchange calldata swap) internal {
+    /// @return open Whether the exchange could have been longer: both pieces go on and the two
+    /// sides have not met.
+    function exchange(Store storage self, uint256 classId, Exchange calldata swap)
+        internal
+        returns (bool open)
+    {
         (uint48 position, uint48 other, uint48 tonnes) =
             (swap.position, swap.counterpart, swap.tonnes);
         uint48 distance = position < other ? other - position : position - other;
         if (tonnes == 0 || distance < tonnes) {
             revert ITrust.ExchangeInvalid(classId, position, other, tonnes);
         }
-        Piece memory here = _isolate(self, classId, position, swap);
-        Piece memory there = _isolate(self, classId, other, swap);
+        (Piece memory here, bool hereGoesOn) = _isolate(self, classId, position, swap);
+        (Piece memory there, bool thereGoesOn) = _isolate(self, classId, other, swap);
+        open = hereGoesOn && thereGoesOn && distance > tonnes;
 
         self.pieces[classId][position] = there;
         self.pieces[classId][other] = here;
@@ -59,7 +65,7 @@ library Assignment {
     /// @dev Cuts the pieces so that [position, position + tonnes) is one of them.
     function _isolate(Store storage self, uint256 classId, uint48 position, Exchange calldata swap)
         private
-        returns (Piece memory part)
+        returns (Piece memory part, bool goesOn)
     {
         (uint48 start, Piece memory piece) = locate(self, classId, position);
         mapping(uint48 => Piece) storage pieces = self.pieces[classId];
@@ -71,10 +77,11 @@ library Assignment {
         }
         uint48 rest = piece.tonnes - before - tonnes;
         part = Piece(piece.series, piece.serial + before, tonnes);
+        goesOn = rest != 0;
 
         if (before != 0) pieces[start] = Piece(piece.series, piece.serial, before);
         pieces[position] = part;
-        if (rest != 0) {
+        if (goesOn) {
             pieces[position + tonnes] =
                 Piece(piece.series, piece.serial + before + tonnes, rest);
         }

@@ -6,6 +6,7 @@ import {CreditClass, ICarbonCredits} from "../interfaces/ICarbonCredits.sol";
 /// @title Ids of classes: nobody assigns them, anyone recomputes them (twin: `domain/classes.py`).
 library ClassLib {
     uint256 private constant LOW_HALF = type(uint128).max;
+    uint256 private constant MAX_NAME_BYTES = 64;
 
     /// @notice P, C and the token id: low half of P, then low half of C.
     function hash(CreditClass calldata creditClass)
@@ -42,15 +43,14 @@ library ClassLib {
 
     /// @notice Refuses what two spellings of one class could hide behind.
     function requireValid(CreditClass calldata creditClass) internal pure {
-        if (bytes(creditClass.programme).length == 0 || bytes(creditClass.project).length == 0) {
-            revert ICarbonCredits.CreditsClassNameEmpty();
-        }
+        _requireName(bytes(creditClass.programme));
+        _requireName(bytes(creditClass.project));
         if (creditClass.unitType > 1) {
             revert ICarbonCredits.CreditsUnitTypeInvalid(creditClass.unitType);
         }
         uint32 start = creditClass.vintageStart;
         uint32 end = creditClass.vintageEnd;
-        if (start > end || !_isDay(start) || !_isDay(end)) {
+        if (start > end || !isDay(start) || !isDay(end)) {
             revert ICarbonCredits.CreditsVintageInvalid(start, end);
         }
         bytes32[] calldata cohort = creditClass.cohort;
@@ -61,10 +61,26 @@ library ClassLib {
         }
     }
 
-    /// @dev YYYYMMDD with a month and a day that some calendar month has.
-    function _isDay(uint32 date) private pure returns (bool) {
+    /// @notice Whether YYYYMMDD is a day of the Gregorian calendar in the years 1 … 9999.
+    function isDay(uint32 date) internal pure returns (bool) {
+        uint256 year = date / 100_00;
         uint256 month = date / 100 % 100;
         uint256 day = date % 100;
-        return date <= 9999_12_31 && month >= 1 && month <= 12 && day >= 1 && day <= 31;
+        if (year == 0 || year > 9999 || month == 0 || month > 12 || day == 0) return false;
+        if (month == 2) {
+            bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            return day <= (leap ? 29 : 28);
+        }
+        // Odd months have 31 days up to July, even ones from August on.
+        return day <= 30 + (month + month / 8) % 2;
+    }
+
+    /// @dev 1 … 64 bytes without control characters, which no reader would show.
+    function _requireName(bytes calldata name) private pure {
+        bool valid = name.length != 0 && name.length <= MAX_NAME_BYTES;
+        for (uint256 i = 0; valid && i < name.length; ++i) {
+            valid = name[i] >= 0x20 && name[i] != 0x7f;
+        }
+        if (!valid) revert ICarbonCredits.CreditsClassNameInvalid(name);
     }
 }

@@ -152,6 +152,21 @@ contract ConfirmationsTest is Deployment {
         expectRefused(
             done, abi.encodeWithSelector(ITrust.RegistryReferenceInvalid.selector, 0)
         );
+        done.registryReference = "REF";
+        uint32[4] memory dates = [uint32(0), 20260229, 20260431, 20261301];
+        for (uint256 i = 0; i < dates.length; ++i) {
+            done.registryDate = dates[i];
+            expectRefused(
+                done, abi.encodeWithSelector(ITrust.RegistryDateInvalid.selector, dates[i])
+            );
+        }
+        done = retirement(id, 0, one((1 << 63) - 2, (1 << 63) - 1));
+        expectRefused(
+            done,
+            abi.encodeWithSelector(
+                ITrust.SerialIntervalInvalid.selector, (1 << 63) - 2, (1 << 63) - 1
+            )
+        );
         done = retirement(id, 0, new Interval[](0));
         expectRefused(done, abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 0, 0));
         done = retirement(id, 0, one(7, 7));
@@ -249,6 +264,114 @@ contract ConfirmationsTest is Deployment {
             back,
             0,
             abi.encodeWithSelector(ITrust.ExchangeInvalid.selector, id, 10, 70, 4)
+        );
+    }
+
+    function chain(uint48 position, uint48 counterpart, uint48[3] memory tonnes)
+        private
+        pure
+        returns (Exchange[] memory swaps)
+    {
+        swaps = new Exchange[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            swaps[i] = Exchange(position, counterpart, tonnes[i], 0);
+            position += tonnes[i];
+            counterpart += tonnes[i];
+        }
+    }
+
+    function expectFragment(uint48 position, uint48 counterpart, uint48[3] memory tonnes)
+        private
+    {
+        uint48 sum = tonnes[0] + tonnes[1] + tonnes[2];
+        Interval[] memory actual = new Interval[](1);
+        (, uint64 serial,) = trust.serialAt(id, counterpart);
+        actual[0] = Interval(vcsSeries(), serial, serial + sum - 1);
+        expectRefused(
+            retirement(id, position, actual),
+            chain(position, counterpart, tonnes),
+            0,
+            abi.encodeWithSelector(
+                ITrust.ExchangeInvalid.selector,
+                id,
+                position + tonnes[0],
+                counterpart + tonnes[0],
+                tonnes[1]
+            )
+        );
+    }
+
+    /// @dev The submitter is anyone: cut finer than needed, pieces would grow without bound.
+    function test_L5_refuses_an_exchange_cut_into_fragments() public {
+        expectFragment(10, 60, [uint48(4), 2, 1]);
+        expectFragment(0, 50, [uint48(1), 1, 1]);
+        // Inside one piece, above and below.
+        expectFragment(0, 30, [uint48(1), 1, 3]);
+        expectFragment(20, 5, [uint48(2), 2, 2]);
+        confirm(retirement(id, 10, one(211, 217)), swap(10, 60, 7), 0);
+    }
+
+    function testFuzz_L5_one_exchange_is_taken_whole_or_not_at_all(
+        uint8 from,
+        uint8 to,
+        uint8 length,
+        uint8 cut
+    ) public {
+        uint48 first = uint48(within(from, 0, 25));
+        uint48 tonnes = uint48(within(length, 2, 30 - first));
+        uint48 other = uint48(within(to, 50, 100 - tonnes));
+        uint48 part = uint48(within(cut, 1, tonnes - 1));
+        RegistryRetirement memory done =
+            retirement(id, first, one(151 + other, 150 + other + tonnes));
+        Exchange[] memory swaps = new Exchange[](2);
+        swaps[0] = Exchange(first, other, part, 0);
+        swaps[1] = Exchange(first + part, other + part, tonnes - part, 0);
+        expectRefused(
+            done,
+            swaps,
+            0,
+            abi.encodeWithSelector(
+                ITrust.ExchangeInvalid.selector, id, first + part, other + part, tonnes - part
+            )
+        );
+        confirm(done, swap(first, other, tonnes), 0);
+    }
+
+    function test_exchanges_may_follow_each_other_where_a_piece_ends_or_the_sides_meet() public {
+        // The pieces of the counterparts end at 63 and of the positions at 23.
+        confirm(retirement(id, 23, one(211, 214)), swap(23, 60, 4), 0);
+        Exchange[] memory swaps = new Exchange[](2);
+        (swaps[0], swaps[1]) = (Exchange(10, 58, 2, 0), Exchange(12, 60, 4, 24));
+        Interval[] memory actual = new Interval[](2);
+        actual[0] = Interval(vcsSeries(), 209, 210);
+        actual[1] = Interval(vcsSeries(), 124, 127);
+        confirm(retirement(id, 10, actual), swaps, 0);
+        // Serials three positions ahead: each exchange ends where its two sides meet.
+        (swaps[0], swaps[1]) = (Exchange(0, 3, 3, 0), Exchange(3, 6, 3, 0));
+        confirm(retirement(id, 0, one(104, 109)), swaps, 0);
+    }
+
+    function test_unjoined_neighbours_confirm_with_one_exchange() public {
+        Interval[] memory actual = new Interval[](3);
+        for (uint64 i = 0; i < 3; ++i) {
+            actual[i] = Interval(vcsSeries(), 211 + 2 * i, 212 + 2 * i);
+        }
+        RegistryRetirement memory done = retirement(id, 10, actual);
+        expectRefused(
+            done,
+            chain(10, 60, [uint48(2), 2, 2]),
+            0,
+            abi.encodeWithSelector(ITrust.ExchangeInvalid.selector, id, 12, 62, 2)
+        );
+        confirm(done, swap(10, 60, 6), 0);
+    }
+
+    function test_refuses_more_exchanges_than_a_confirmation_may_hold() public {
+        expectRefused(
+            retirement(id, 0, one(101, 101)),
+            new Exchange[](65),
+            0,
+            abi.encodeWithSelector(ITrust.TrustExchangeCount.selector, 65)
         );
     }
 

@@ -269,6 +269,42 @@ contract RefusalsTest is Deployment {
         participants.freeze(buyer);
     }
 
+    function test_admits_only_with_a_jurisdiction_of_two_capitals() public {
+        bytes2[7] memory codes = [bytes2("hk"), "Hk", "H", "H1", "@A", "[A", 0x0041];
+        for (uint256 i = 0; i < codes.length; ++i) {
+            for (uint8 tier = 0; tier < 4; ++tier) {
+                vm.expectRevert(
+                    abi.encodeWithSelector(
+                        IParticipants.ParticipantJurisdictionInvalid.selector, codes[i]
+                    )
+                );
+                participants.admit(unknown, tier, codes[i], FAR);
+            }
+        }
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IParticipants.ParticipantJurisdictionInvalid.selector, bytes2(0)
+            )
+        );
+        participants.admit(unknown, 1, 0, FAR);
+        participants.admit(unknown, 1, "AZ", FAR);
+        participants.admit(unknown, 0, "ZA", 0);
+        participants.admit(unknown, 0, 0, 0);
+        equal(participants.participant(unknown).tier, 0, "admitted nowhere");
+    }
+
+    function test_records_a_fact_only_with_a_real_day() public {
+        uint256 id = mint(holder, 100, 199);
+        uint32[4] memory dates = [uint32(0), 20260229, 20261301, 20260100];
+        for (uint256 i = 0; i < dates.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(ICarbonCredits.CreditsFactDateInvalid.selector, dates[i])
+            );
+            credits.recordFact(id, "k", "v", dates[i], "1");
+        }
+        credits.recordFact(id, "k", "v", 20240229, "1");
+    }
+
     // ---------------------------------------------------------- retirements
 
     function test_refuses_to_retire_more_than_owned_nothing_or_for_others() public {

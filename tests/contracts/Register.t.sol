@@ -16,6 +16,8 @@ import {Deployment} from "./support/Deployment.sol";
 
 /// @dev What the register of serials and the classes refuse, with the values that explain it.
 contract RegisterTest is Deployment {
+    uint64 private constant MAX_SERIAL = (1 << 63) - 2;
+
     function setUp() public {
         deploy();
     }
@@ -60,7 +62,23 @@ contract RegisterTest is Deployment {
         // Its neighbours to both sides touch no serial of it.
         mint(holder, 200, 299);
         mint(holder, 99, 99);
-        mint(holder, type(uint64).max - 1, type(uint64).max);
+        mint(holder, MAX_SERIAL - 1, MAX_SERIAL);
+    }
+
+    function test_refuses_serials_that_the_index_cannot_hold() public {
+        uint64[2][4] memory tries = [
+            [uint64(0), 1],
+            [MAX_SERIAL, MAX_SERIAL + 1],
+            [MAX_SERIAL + 1, MAX_SERIAL + 1],
+            [type(uint64).max, type(uint64).max]
+        ];
+        for (uint256 i = 0; i < tries.length; ++i) {
+            (uint64 first, uint64 last) = (tries[i][0], tries[i][1]);
+            expectMintRefused(
+                receiptFor(holder, one(first, last)),
+                abi.encodeWithSelector(ITrust.SerialIntervalInvalid.selector, first, last)
+            );
+        }
     }
 
     function test_L2_refuses_two_intervals_of_one_receipt_that_overlap() public {
@@ -239,10 +257,14 @@ contract RegisterTest is Deployment {
 
     function test_refuses_a_class_that_is_not_canonical() public {
         Receipt memory receipt = receiptFor(holder, one(100, 199));
-        receipt.creditClass.project = "";
-        expectMintRefused(
-            receipt, abi.encodeWithSelector(ICarbonCredits.CreditsClassNameEmpty.selector)
-        );
+        bytes[4] memory names = [bytes(""), bytes("15\x0029"), bytes("1529\x7f"), new bytes(65)];
+        for (uint256 i = 0; i < names.length; ++i) {
+            receipt.creditClass.project = string(names[i]);
+            expectMintRefused(
+                receipt,
+                abi.encodeWithSelector(ICarbonCredits.CreditsClassNameInvalid.selector, names[i])
+            );
+        }
         receipt.creditClass = vcs();
         receipt.creditClass.unitType = 2;
         expectMintRefused(
@@ -256,12 +278,20 @@ contract RegisterTest is Deployment {
                 ICarbonCredits.CreditsVintageInvalid.selector, 20200101, 20191231
             )
         );
-        receipt.creditClass.vintageEnd = 20201301;
+        uint32[4] memory ends = [uint32(20201301), 20200230, 20210229, 20200431];
+        for (uint256 i = 0; i < ends.length; ++i) {
+            receipt.creditClass.vintageEnd = ends[i];
+            expectMintRefused(
+                receipt,
+                abi.encodeWithSelector(
+                    ICarbonCredits.CreditsVintageInvalid.selector, 20200101, ends[i]
+                )
+            );
+        }
+        (receipt.creditClass.vintageStart, receipt.creditClass.vintageEnd) = (101, 20200229);
         expectMintRefused(
             receipt,
-            abi.encodeWithSelector(
-                ICarbonCredits.CreditsVintageInvalid.selector, 20200101, 20201301
-            )
+            abi.encodeWithSelector(ICarbonCredits.CreditsVintageInvalid.selector, 101, 20200229)
         );
         receipt.creditClass = vcs();
         bytes32[] memory cohort = new bytes32[](2);

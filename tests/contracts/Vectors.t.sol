@@ -12,6 +12,7 @@ import {
     RegistryRetirement,
     Series
 } from "../../contracts/interfaces/ITrust.sol";
+import {ClassLib} from "../../contracts/libraries/ClassLib.sol";
 import {PositionsLib} from "../../contracts/libraries/PositionsLib.sol";
 import {TrustHashes} from "../../contracts/libraries/TrustHashes.sol";
 import {Deployment} from "./support/Deployment.sol";
@@ -67,6 +68,43 @@ contract VectorsTest is Deployment {
             equal(project, vm.parseJsonBytes32(json, entry("vectors", i, "projectHash")), "P");
             equal(vintage, vm.parseJsonBytes32(json, entry("vectors", i, "vintageHash")), "C");
             equal(bytes32(id), vm.parseJsonBytes32(json, entry("vectors", i, "id")), "id");
+        }
+    }
+
+    function test_days_are_those_of_the_domain() public view {
+        string memory json = vectors("classes");
+        uint256[] memory days_ = vm.parseJsonUintArray(json, ".days");
+        uint256[] memory answers = vm.parseJsonUintArray(json, ".areDays");
+        equal(days_.length, number(json, ".dayCount"), "count of days");
+        check(days_.length > 100, "no days");
+        for (uint256 i = 0; i < days_.length; ++i) {
+            bool expected = answers[i] == 1;
+            check(ClassLib.isDay(uint32(days_[i])) == expected, vm.toString(days_[i]));
+        }
+    }
+
+    function requireValid(CreditClass calldata creditClass) external pure {
+        ClassLib.requireValid(creditClass);
+    }
+
+    function test_names_of_classes_are_those_of_the_domain() public view {
+        string memory json = vectors("classes");
+        uint256[] memory answers = vm.parseJsonUintArray(json, ".areNames");
+        uint256 count = number(json, ".nameCount");
+        check(count > 40 && count == answers.length, "no names");
+        for (uint256 i = 0; i < count; ++i) {
+            string memory key = string.concat(".names[", vm.toString(i), "]");
+            string memory name = string(vm.parseJsonBytes(json, key));
+            equal(isName("VCS", name) ? 1 : 0, answers[i], string.concat("project ", key));
+            equal(isName(name, "1529") ? 1 : 0, answers[i], string.concat("programme ", key));
+        }
+    }
+
+    function isName(string memory programme, string memory project) private view returns (bool) {
+        try this.requireValid(classOf(programme, project)) {
+            return true;
+        } catch {
+            return false;
         }
     }
 

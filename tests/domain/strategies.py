@@ -37,7 +37,9 @@ def classes(draw: st.DrawFn) -> CreditClass:
     """Any class of credits."""
     days = st.dates(date(1990, 1, 1), date(2099, 12, 31))
     start, end = sorted((draw(days), draw(days)))
-    words = st.text(min_size=1, max_size=20)
+    # At most 16 × 4 bytes of UTF-8, no control characters: what a class may be named.
+    letters = st.characters(codec="utf-8", exclude_categories=("Cc",))
+    words = st.text(letters, min_size=1, max_size=16)
     cohort = draw(st.sets(st.sampled_from(("ccp", "removal", "reduction", "corsia-1"))))
     unit = draw(st.sampled_from(UnitType))
     return CreditClass(draw(words), draw(words), unit, start, end, tuple(sorted(cohort)))
