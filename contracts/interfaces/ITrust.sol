@@ -142,7 +142,8 @@ interface ITrust {
     function cancelReceipt(bytes32 receiptId) external;
 
     /// @notice Records what the registry retired. After `exchanges`, the positions must stand on
-    /// exactly `actual`; neither side of an exchange may be confirmed already. At most 64 exchanges.
+    /// exactly `actual`; neither side of an exchange may be confirmed already.
+    /// @param exchanges At most 64, each as long as the pieces on both sides allow.
     /// @param positionHint As in `mintWithReceipt`, among the confirmed position ranges (+1).
     function recordRegistryRetirement(
         RegistryRetirement calldata retirement,
