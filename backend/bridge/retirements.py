@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.domain.assignment import joined
 from backend.domain.custody import RegistryRetirement
 from backend.domain.serials import Interval, merge
 from backend.errors import InvalidValue
@@ -27,13 +28,13 @@ def confirmable(connection: Connection, certificate_id: int) -> tuple[int, list[
     free: list[tuple[int, int]] = []
     for first, end in sorted(set(runs)):
         free += _without(first, end, positions.confirmed)
-    joined: list[tuple[int, int]] = []
+    ready: list[tuple[int, int]] = []
     for first, end in sorted(free):
-        if joined and joined[-1][1] == first:
-            joined[-1] = (joined[-1][0], end)
+        if ready and ready[-1][1] == first:
+            ready[-1] = (ready[-1][0], end)
         else:
-            joined.append((first, end))
-    return class_id, joined
+            ready.append((first, end))
+    return class_id, ready
 
 
 def _without(first: int, end: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -74,9 +75,7 @@ def confirmations_for(
     positions = lookup.position_map(connection, class_id)
     wanted = sum(end - first for first, end in runs)
     if actual is None:
-        serials = [
-            merge_in_order([p.serials for p in positions.pieces(first, end)]) for first, end in runs
-        ]
+        serials = [joined([p.serials for p in positions.pieces(first, end)]) for first, end in runs]
     else:
         given = sum(interval.tonnes for interval in actual)
         if given != wanted:
@@ -94,18 +93,6 @@ def confirmations_for(
             positions.exchange(exchange)
         positions.confirm(one.first_position, one.actual)
     return made
-
-
-def merge_in_order(intervals: list[Interval]) -> list[Interval]:
-    """Neighbours that continue each other become one; the order stays that of the positions."""
-    joined: list[Interval] = []
-    for one in intervals:
-        last = joined[-1] if joined else None
-        if last and last.series == one.series and last.last + 1 == one.first:
-            joined[-1] = Interval(one.series, last.first, one.last)
-        else:
-            joined.append(one)
-    return joined
 
 
 def _deal(intervals: list[Interval], sizes: list[int]) -> list[list[Interval]]:

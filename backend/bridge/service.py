@@ -45,8 +45,10 @@ PERMANENT = frozenset(
         "TrustSeriesForeign",
         "TrustSeriesNotCanonical",
         "CreditsClassHashDiffers",
+        "CreditsClassNameInvalid",
         "CreditsCohortNotAscending",
         "CreditsVintageInvalid",
+        "RegistryDateInvalid",
         "RegistryRetirementTonnesDiffer",
     )
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.domain import eip712
-from backend.domain.classes import CreditClass, as_yyyymmdd
+from backend.domain.classes import CreditClass, as_yyyymmdd, from_yyyymmdd
 from backend.domain.serials import Interval
 from backend.errors import InvalidValue
 
@@ -134,6 +134,7 @@ class RegistryRetirement:
 
     def __post_init__(self) -> None:
         _check_intervals("actual", self.actual)
+        from_yyyymmdd(self.registry_date)
         if not 1 <= len(self.registry_reference.encode()) <= 256:
             raise InvalidValue("registry_reference", self.registry_reference, "needs 1 … 256 bytes")
 
