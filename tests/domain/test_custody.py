@@ -1,4 +1,4 @@
-"""What is signed binds chain, contract and every word; what cannot be true is not built (L5, L10)."""
+"""What is signed binds chain, contract and every word; what is not true is not built (L5)."""
 
 from __future__ import annotations
 
