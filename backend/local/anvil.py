@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from backend.local.processes import Child, free_port, spawn, wait_until
 from backend.settings import DEVELOPMENT_MNEMONIC
 
 CHAIN_ID = 31337
+
+_DUMP_TRIES = 5
+#: Anvil answers a transaction before it has mined it: so long it may still be at it.
+_SETTLE_SECONDS = 0.02
 
 
 class Anvil:
@@ -101,8 +106,7 @@ class Anvil:
         head = self.rpc("eth_getBlockByNumber", "latest", False)
         if self.saved is not None and head["hash"] == self.saved.block_hash and not force:
             return None
-        dump = chain_state.unpack(self.rpc("anvil_dumpState", timeout=120.0))
-        # Blocks may have come between the two calls: the dump itself says where it stands.
+        dump = self._quiet_dump()
         number = chain_state.block_number_of(dump)
         dump = chain_state.without_orphans(
             dump, lambda at: self.rpc("eth_getBlockByNumber", hex(at), False)
@@ -110,6 +114,27 @@ class Anvil:
         block = self.rpc("eth_getBlockByNumber", hex(number), False)
         self.saved = chain_state.save(self.state, dump, number, block["hash"])
         return self.saved
+
+    def _quiet_dump(self) -> bytes:
+        """A dump of one moment: Anvil goes on mining while it dumps, and would give the accounts
+        of a later chain block than the newest in the dump. Raises ChainUnavailable if it never
+        stands still; the next save will do."""
+        automine = bool(self.rpc("anvil_getAutomine"))
+        self.rpc("evm_setAutomine", False)
+        try:
+            for _ in range(_DUMP_TRIES):
+                time.sleep(_SETTLE_SECONDS)
+                before = self.rpc("eth_getBlockByNumber", "latest", False)["hash"]
+                dump = chain_state.unpack(self.rpc("anvil_dumpState", timeout=120.0))
+                after = self.rpc("eth_getBlockByNumber", "latest", False)
+                stands = chain_state.block_number_of(dump) == int(after["number"], 16)
+                if stands and before == after["hash"]:
+                    return dump
+            raise ChainUnavailable("the chain did not stand still to be saved", port=self.port)
+        finally:
+            self.rpc("evm_setAutomine", automine)
+            if automine and int(self.rpc("txpool_status")["pending"], 16):
+                self.rpc("evm_mine")
 
     def stop(self, *, save: bool = True) -> None:
         """Save the state and end the process."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from backend.local.anvil import Anvil
@@ -51,4 +55,34 @@ def test_a_chain_that_is_brought_back_on_a_hidden_port_is_published_as_it_stands
         assert chain.port == public
         assert hashes(chain) == stood
     finally:
+        chain.stop(save=False)
+
+
+def test_a_state_saved_while_transactions_arrive_is_of_one_moment(tmp_path: Path) -> None:
+    chain = Anvil(log=tmp_path / "anvil.log", state=tmp_path / "state")
+    chain.start()
+    senders = chain.rpc("eth_accounts")[:4]
+    stop = threading.Event()
+
+    def send(sender: str) -> None:
+        call = {"from": sender, "to": "0x" + "77" * 20, "value": "0x1"}
+        while not stop.is_set():
+            chain.rpc("eth_sendTransaction", call)
+
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in senders]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(8):
+            time.sleep(0.03)
+            generation = chain.save(force=True)
+            assert generation is not None
+            saved = orjson.loads((tmp_path / "state" / generation.name).read_bytes())
+            counted = Counter(one["info"]["from"].lower() for one in saved["transactions"])
+            nonces = {one: saved["accounts"][one.lower()]["nonce"] for one in senders}
+            assert nonces == {one: counted[one.lower()] for one in senders}
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
         chain.stop(save=False)
