@@ -260,8 +260,21 @@ class Supervisor:
         self._check_signals()
         # Listed first: if the start fails half-way, the end still ends it.
         self._watched.append(Watched(runnable))
-        runnable.start()
+        self._start_patiently(runnable)
         self._register(runnable.name, runnable.child, runnable.death_signal)
+
+    def _start_patiently(self, runnable: Runnable) -> None:
+        """Start; Postgres again while one of a killed run, not listed yet, still holds its data."""
+        for _ in range(QUICK_FAILURES if isinstance(runnable, Postgres) else 0):
+            try:
+                runnable.start()
+            except LocalError:
+                if runnable.child is not None:
+                    runnable.child.stop(signal.SIGKILL)
+                time.sleep(1.0)
+            else:
+                return
+        runnable.start()
 
     def _own(self, service: Service) -> OwnService:
         return OwnService(
