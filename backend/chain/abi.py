@@ -127,15 +127,6 @@ def function(contract: str, name: str) -> Entry:
 
 
 @cache
-def has_function(contract: str, name: str) -> bool:
-    """Whether a contract has a function of this name or signature."""
-    return any(
-        entry.kind == "function" and name in (entry.name, entry.signature)
-        for entry in entries(contract)
-    )
-
-
-@cache
 def event(contract: str, name: str) -> Entry:
     """An event by name."""
     for entry in entries(contract):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from backend.domain.serials import Interval, Series, merge
+from backend.domain.serials import Interval, merge
 from backend.errors import InvalidValue, SerialsOverlap
 
 #: Trust takes no more in one confirmation; the gas of one transaction bounds it.
@@ -194,23 +194,3 @@ def joined(intervals: Iterable[Interval]) -> list[Interval]:
         else:
             found.append(interval)
     return found
-
-
-def expected_serials(blocks: Iterable[Interval], first: int, end: int) -> list[Interval]:
-    """Serials of positions [first, end) before any exchange, straight from the minted blocks."""
-    position_map = PositionMap()
-    for block in blocks:
-        position_map.append(block)
-    return [piece.serials for piece in position_map.pieces(first, end)]
-
-
-__all__ = [
-    "MAX_EXCHANGES",
-    "Exchange",
-    "Interval",
-    "Piece",
-    "PositionMap",
-    "Series",
-    "expected_serials",
-    "joined",
-]

@@ -149,11 +149,6 @@ def _follow(ranges: Iterable[tuple[int, int]], exchanges: Iterable[DatedExchange
     return moves.joined()
 
 
-def minted_at(first: int, end: int, exchanges: Sequence[DatedExchange]) -> list[Move]:
-    """Where the serials that stand at [first, end) after the exchanges were minted."""
-    return _follow([(first, end)], reversed(exchanges))
-
-
 def standing_at(first: int, end: int, exchanges: Sequence[DatedExchange]) -> list[Move]:
     """Where the serials that were minted at [first, end) stand after the exchanges."""
     return _follow([(first, end)], exchanges)

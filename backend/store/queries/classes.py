@@ -14,7 +14,7 @@ from backend.domain.positions import Positions
 from backend.errors import NotFound
 from backend.store import tables
 from backend.store.queries.assignment import SerialRun, Span, exchanges_of, serials_at
-from backend.store.queries.confirmed import Confirmation, confirmations_within, mark
+from backend.store.queries.confirmed import confirmations_within, mark
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
 
@@ -247,10 +247,3 @@ def class_blocks(
         for row, span, runs, confirmations in zip(rows, spans, standing, confirmed, strict=True)
     ]
     return Page(tuple(blocks), following)
-
-
-def class_confirmations(
-    connection: Connection, class_id: int, first: int, end: int
-) -> list[Confirmation]:
-    """What the registry confirmed among positions [first, end)."""
-    return confirmations_within(connection, [Span(class_id, first, end)])[0]

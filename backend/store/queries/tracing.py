@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from backend.domain.serials import Interval, Series
+from backend.domain.serials import Series
 from backend.domain.units import MAX_SERIAL
 from backend.errors import InvalidValue, NotFound
 from backend.store import tables
@@ -200,15 +200,6 @@ def trace_wallet(
         receipts=list_receipts(connection, recipient=address, limit=limit),
         movements=movements_of(connection, address, limit=limit),
     )
-
-
-def serial_intervals(certificate: Certificate) -> list[Interval]:
-    """The serials of a certificate as they stand, in the order of its pieces."""
-    return [
-        Interval(Series.parse(run.series), run.first, run.last)
-        for piece in certificate.pieces
-        for run in piece.serials
-    ]
 
 
 def _once(values: Iterable[str]) -> list[str]:
