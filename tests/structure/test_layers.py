@@ -118,6 +118,9 @@ def test_the_pure_layers_have_no_input_output_clock_or_randomness(package: str, 
 
 
 _STANDARD = {
+    "hashlib",
+    "heapq",
+    "struct",
     "bisect",
     "collections",
     "dataclasses",
