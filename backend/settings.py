@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     chain_id: int = Field(default=31_337, ge=1)
     #: Chain blocks on top of one before it counts as final; 0 on a local chain.
     confirmations: int = Field(default=0, ge=0)
+    #: Number of the venue whose sequencer, watcher and markets these are.
+    venue: int = Field(default=1, ge=1, le=32_767)
+    #: Fees of matches in basis points of notional; the contract refuses more than 100.
+    maker_fee_bps: int = Field(default=10, ge=0, le=100)
+    taker_fee_bps: int = Field(default=20, ge=0, le=100)
     #: Deployment file; default `<home>/deployments/<chain_id>.json`.
     deployment: Path | None = None
     #: Mnemonic of the embedded chain's accounts.
