@@ -11,12 +11,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import bench_import, bench_index, bench_retirements
+from scripts import bench_import, bench_index, bench_retirements, bench_signatures
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "import": bench_import.run,
     "index": bench_index.run,
     "retirements": bench_retirements.run,
+    "signatures": bench_signatures.run,
 }
 
 
