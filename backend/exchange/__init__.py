@@ -1,0 +1,1 @@
+"""The exchange off chain: sequencer, watcher, settlement, projector, market data."""
