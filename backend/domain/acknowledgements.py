@@ -7,13 +7,13 @@ entry was promised: a journal without it, or with another in its place, is then 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 from backend.domain.eip712 import SigningDomain, digest
 from backend.domain.orders import ACKNOWLEDGEMENT_TYPES
-from backend.errors import InvalidValue
+from backend.errors import InvalidValue, NotAuthorised
 
 _LEAF: Final = b"\0"
 _NODE: Final = b"\1"
@@ -98,3 +98,24 @@ def decode_path(raw: bytes) -> tuple[Step, ...]:
 def acknowledgement_digest(domain: SigningDomain, root: bytes) -> bytes:
     """The 32 bytes that the sequencer signs for a commit."""
     return digest(domain, ACKNOWLEDGEMENT_TYPES, "Acknowledgement", {"root": root})
+
+
+def verify_acknowledgement(
+    domain: SigningDomain,
+    acknowledgement: Acknowledgement,
+    sequencers: Sequence[str],
+    recover: Callable[[bytes, bytes], str],
+) -> None:
+    """Raises NotAuthorised unless one of the venue's sequencers signed it.
+
+    `recover(digest, signature)` names the signer: `chain.keys.recover`, or any other.
+    """
+    signed = acknowledgement_digest(domain, acknowledgement.root)
+    signer = recover(signed, acknowledgement.signature)
+    if signer.lower() not in {one.lower() for one in sequencers}:
+        raise NotAuthorised(
+            f"the acknowledgement of entry {acknowledgement.seq} is signed by {signer}, "
+            "who is no sequencer of this venue",
+            seq=acknowledgement.seq,
+            signer=signer,
+        )

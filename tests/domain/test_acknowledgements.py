@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.acknowledgements import (
+    Acknowledgement,
+    acknowledgement_digest,
     decode_path,
     encode_path,
     leaf,
     root_of_path,
     tree,
+    verify_acknowledgement,
 )
-from backend.errors import InvalidValue
+from backend.domain.orders import exchange_domain
+from backend.errors import InvalidValue, NotAuthorised
 
 pytestmark = pytest.mark.unit
 
@@ -46,3 +50,18 @@ def test_a_commit_without_entries_and_a_path_of_another_form_are_refused() -> No
     for raw in (b"\2" + bytes(32), bytes(32), bytes(34)):
         with pytest.raises(InvalidValue):
             decode_path(raw)
+
+
+def test_an_acknowledgement_is_of_one_of_the_venues_sequencers() -> None:
+    domain = exchange_domain(31337, "0x" + "11" * 20)
+    held = Acknowledgement(7, bytes(32), (), bytes(65))
+    signed: list[bytes] = []
+
+    def recover(digest: bytes, signature: bytes) -> str:
+        signed.append(digest)
+        return "0xAb" + "00" * 19
+
+    verify_acknowledgement(domain, held, ["0xab" + "00" * 19], recover)
+    assert signed == [acknowledgement_digest(domain, leaf(7, bytes(32)))]
+    with pytest.raises(NotAuthorised, match="entry 7"):
+        verify_acknowledgement(domain, held, ["0x" + "22" * 20], recover)
