@@ -92,9 +92,14 @@ contract Participants is IParticipants, AccessManaged {
         if (to != address(0)) {
             Participant storage held = _participants[to];
             if (held.tier == 0) revert ParticipantNotAdmitted(to);
-            if (block.timestamp > held.expiry) revert ParticipantExpired(to, held.expiry);
+            if (block.timestamp > held.expiry) _requireClaim(from, to, held.expiry);
             if (held.frozenSince != 0) revert ParticipantIsFrozen(to, held.frozenSince);
         }
+    }
+
+    /// @dev A function of its own: unexpired transfers then pay nothing for it.
+    function _requireClaim(address from, address to, uint40 expiry) private view {
+        if (_participants[from].tier != CAUSEWAY_CONTRACT) revert ParticipantExpired(to, expiry);
     }
 
     function _isCapital(bytes1 letter) private pure returns (bool) {

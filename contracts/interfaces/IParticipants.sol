@@ -46,6 +46,8 @@ interface IParticipants {
     function participant(address account) external view returns (Participant memory);
 
     /// @notice Reverts unless `from` is not frozen and `to` is admitted, unexpired and not frozen.
+    /// What comes out of a contract of Causeway is the recipient's own claim: it may have expired
+    /// (L8), but is refused all the same while frozen or not admitted.
     /// @dev address(0) stands for mint and burn and always passes. An expired sender may send.
     function requireTransferable(address from, address to) external view;
 }
