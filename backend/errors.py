@@ -10,6 +10,7 @@ CausewayError
 │   ├── Conflict              the same identifier presented with other content         (L10)
 │   ├── Contradiction         two registry exports cannot both be true
 │   └── NotAuthorised         a signature or a role is missing                         (L5)
+│       └── NotSignedIn       a session is missing, has ended or is another account's
 ├── NotFound                  nothing has this identifier
 ├── ServiceError              something outside this process failed
 │   ├── ChainUnavailable      the RPC endpoint does not answer
@@ -100,6 +101,12 @@ class NotAuthorised(RuleError):
     """A signature or a role is missing (L5)."""
 
     code = "not-authorised"
+
+
+class NotSignedIn(NotAuthorised):
+    """A session is missing, has ended or belongs to another account."""
+
+    code = "not-signed-in"
 
 
 class NotFound(CausewayError):

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     #: Port the API listens on.
     api_port: int = Field(default=8600, ge=1, le=65_535)
+    #: Where people reach the API: each `host:port` that sign-in messages may name, commas between.
+    sign_in_domains: str | None = None
     #: Port of the embedded chain, fixed so that wallets keep their entry.
     rpc_port: int = Field(default=8545, ge=1, le=65_535)
     #: Chain id of the embedded chain, and the name of its deployment file.

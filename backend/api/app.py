@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from backend.api import errors, pages
+from backend.api import errors, pages, session
 from backend.api.errors import Problem
 from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
@@ -42,6 +42,7 @@ _TAGS = [
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
+    {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
 ]
 
@@ -77,9 +78,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         redirect_slashes=False,
     )
     app.state.services, app.state.metrics = services, metrics
+    app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     for module in (classes, accounts, custody, retirements, registry, health):
         app.include_router(module.router)
+    app.include_router(session.router)
     app.include_router(pages.router)
     app.add_middleware(Surroundings, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

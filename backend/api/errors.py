@@ -29,6 +29,7 @@ STATUS: dict[type[CausewayError], int] = {
     errors.Conflict: 409,
     errors.Contradiction: 409,
     errors.NotAuthorised: 403,
+    errors.NotSignedIn: 401,
     errors.NotFound: 404,
     errors.ServiceError: 503,
     # Not a failure of the service: whoever asks for a chain block far ahead raises no alarm.
@@ -43,6 +44,7 @@ _TITLES = {
     "no-such-route": "There is no such route",
     "method-not-allowed": "The route does not take this method",
     "index-behind": "The chain index is behind",
+    "not-signed-in": "This is shown to its account alone",
     "database-unavailable": "The database does not answer",
     "internal": "Something went wrong here",
 }
@@ -147,6 +149,9 @@ def from_error(error: CausewayError) -> Response:
         detail = (type(error).__doc__ or error.code).splitlines()[0]
         headers = {"Retry-After": "5"} if status == 503 else {}
         return problem(status, error.code, detail, headers=headers)
+    if isinstance(error, errors.NotSignedIn):
+        headers = {"WWW-Authenticate": "Bearer"}
+        return problem(status, error.code, error.message, values=error.values, headers=headers)
     broken = []
     if isinstance(error, errors.InvalidValue):
         broken = [BrokenRule(field=error.field, value=_cut(error.value), rule=error.rule)]

@@ -489,6 +489,24 @@ legal_orders = Table(
     PrimaryKeyConstraint("block_number", "log_index"),
 )
 
+# ── sessions of the API ──────────────────────────────────────────────────────────────────────
+
+api_secrets = Table(
+    "api_secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+)
+api_sessions = Table(
+    "api_sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("nonce", Text, nullable=False, unique=True),
+    Column("account", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("kept_until", BigInteger, nullable=False, index=True),
+)
+
 #: Rows of these tables came from chain events and fall with their chain block, in this order.
 CHAIN_TABLES: tuple[Table, ...] = (
     chain_events,
