@@ -20,7 +20,11 @@ CausewayError
 │   ├── IndexBehind           the chain index has not reached the chain block that was asked for
 │   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
-│   └── BusUnavailable        NATS does not answer
+│   ├── BusUnavailable        NATS does not answer
+│   ├── VenueUnavailable      a venue has no leader that takes commands: nothing was accepted
+│   ├── OutcomeUnknown        no answer came in time: the same command again gets the first answer
+│   ├── LeadershipLost        this process leads no more, or cannot know: it has to end
+│   └── JournalInconsistent   a journal contradicts itself or what replaying it gives           (L9)
 └── LocalError                the services embedded on this machine could not be run
 """
 
@@ -167,6 +171,30 @@ class BusUnavailable(ServiceError):
     """NATS does not answer."""
 
     code = "bus-unavailable"
+
+
+class VenueUnavailable(ServiceError):
+    """A venue has no leader that takes commands: nothing was accepted."""
+
+    code = "venue-unavailable"
+
+
+class OutcomeUnknown(ServiceError):
+    """No answer came in time: the same command again gets the first answer."""
+
+    code = "outcome-unknown"
+
+
+class LeadershipLost(ServiceError):
+    """This process leads no more, or cannot know whether it does: it has to end."""
+
+    code = "leadership-lost"
+
+
+class JournalInconsistent(ServiceError):
+    """A journal contradicts itself or what replaying it gives (L9)."""
+
+    code = "journal-inconsistent"
 
 
 class LocalError(CausewayError):
