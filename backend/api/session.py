@@ -141,7 +141,7 @@ async def get_nonce(request: Request) -> Response:
     )
 
 
-@router.post("", response_model=SessionAnswer, responses=responses(401))
+@router.post("", response_model=SessionAnswer, responses=responses(400, 401))
 async def sign_in(request: Request, body: SignInRequest) -> Response:
     """Open a session of the account that signed the message."""
     services, now = services_of(request), _now()
