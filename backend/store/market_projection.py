@@ -1,0 +1,550 @@
+"""Journal entries to rows of the market's read models: what each event changes, without SQL.
+
+A `MarketProjection` covers a run of entries of one venue. It is given what stood before of the
+orders, balances, trades and traders that the run touches (`Touched` says which) and holds what
+stands after. It follows the engine's events and checks nothing of the rules but that no total and
+no reservation falls below zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from backend.domain import commands as said
+from backend.domain import venue_events as happened
+from backend.domain.journal import Entry
+from backend.domain.orders import KILOGRAMS_PER_TONNE, Order, Side, fee_of
+from backend.domain.venue_events import Event, Reason
+from backend.errors import JournalInconsistent
+
+OrderKey = tuple[bytes, int]
+BalanceKey = tuple[bytes, int]
+Answered = tuple[Entry, Sequence[Event]]
+
+_STATE_OF = {
+    Reason.FILLED: "filled",
+    Reason.EXPIRED: "expired",
+}
+
+
+@dataclass(slots=True)
+class VenueState:
+    """Where a venue's read models stand; `seq` 0 before the first entry."""
+
+    seq: int = 0
+    epoch: int = 0
+    time_ms: int = 0
+    chain_id: int = 0
+    exchange: bytes = bytes(20)
+    window_seconds: int = 0
+    skew_seconds: int = 0
+    rules: int = 0
+    maker_fee_bps: int = 0
+    taker_fee_bps: int = 0
+    last_trade: int = 0
+    last_withdrawal: int = 0
+    last_deposit: int = 0
+    settled_trade: int = 0
+    settled_withdrawal: int = 0
+    paused_at: int | None = None
+    halt_reason: int | None = None
+    halt_detail: int | None = None
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """An order and how far it is; `new` until it has a row."""
+
+    order: Order
+    seq: int
+    time_ms: int
+    state: str
+    remaining: int
+    filled: int = 0
+    voided: int = 0
+    reason: int | None = None
+    last_seq: int = 0
+    new: bool = False
+
+    def reserved(self) -> tuple[int, int]:
+        """(asset, amount) that the order holds while it rests with what remains."""
+        order = self.order
+        if order.side == Side.SELL:
+            return order.instrument, self.remaining * KILOGRAMS_PER_TONNE
+        notional = self.remaining * order.price
+        return order.asset, notional + fee_of(notional, order.max_fee_bps)
+
+
+@dataclass(slots=True)
+class TradeRow:
+    """A trade and whether it was undone; `new` until it has a row."""
+
+    trade: happened.Traded
+    seq: int
+    time_ms: int
+    voided_seq: int | None = None
+    void_reason: int | None = None
+    new: bool = False
+
+
+@dataclass(slots=True)
+class WithdrawalRow:
+    """A withdrawal, `number` None when it was refused; `new` until it has a row."""
+
+    account: bytes
+    nonce: int
+    asset: int
+    amount: int
+    seq: int
+    time_ms: int
+    number: int | None = None
+    after_trade: int | None = None
+    reason: int | None = None
+    voided_seq: int | None = None
+    void_reason: int | None = None
+    new: bool = False
+
+
+@dataclass(slots=True)
+class TraderRow:
+    """The lowest nonce that a trader has not used, and the used ones above it."""
+
+    lowest_unused: int = 0
+    used: set[int] = field(default_factory=set)
+
+    def use(self, nonce: int) -> None:
+        if nonce < self.lowest_unused:
+            return
+        self.used.add(nonce)
+        while self.lowest_unused in self.used:
+            self.used.remove(self.lowest_unused)
+            self.lowest_unused += 1
+
+
+@dataclass(slots=True)
+class MarketRow:
+    """What a run adds to a market; the last print, when it has one."""
+
+    trades: int = 0
+    tonnes: int = 0
+    turnover: int = 0
+    last_trade: int | None = None
+    last_price: int | None = None
+    last_time_ms: int | None = None
+    #: A void may have taken the last print away: it is looked up anew.
+    undone: bool = False
+
+
+class Movement(NamedTuple):
+    """A change of a total, in the order of the entries and of the events in them."""
+
+    account: bytes
+    seq: int
+    ordinal: int
+    time_ms: int
+    asset: int
+    change: int
+    balance: int
+    kind: str
+    reference: int | None
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a run of entries needs to know of the state before it."""
+
+    orders: set[OrderKey] = field(default_factory=set)
+    balances: set[BalanceKey] = field(default_factory=set)
+    traders: set[bytes] = field(default_factory=set)
+    #: Inclusive ranges of numbers that are voided.
+    trades: list[tuple[int, int]] = field(default_factory=list)
+    withdrawals: list[tuple[int, int]] = field(default_factory=list)
+
+    def add_trade(self, trade: happened.Traded) -> None:
+        """Both orders of a trade and the four balances that it moves."""
+        self.orders.add((trade.maker, trade.maker_nonce))
+        self.orders.add((trade.taker, trade.taker_nonce))
+        for account in (trade.maker, trade.taker):
+            self.balances.add((account, trade.instrument))
+            self.balances.add((account, trade.asset))
+
+
+def touched(run: Iterable[Answered]) -> Touched:
+    """What to load before a run is projected; trades it voids may add more."""
+    need = Touched()
+    for entry, events in run:
+        if isinstance(entry.command, _FROM_TRADERS):
+            need.traders.add(entry.command[0].trader)
+        for event in events:
+            kind = type(event)
+            if isinstance(event, happened.Traded):
+                need.add_trade(event)
+            elif isinstance(event, happened.OrderEnded | happened.OrderRested):
+                need.orders.add((event.trader, event.nonce))
+                need.balances.add((event.trader, event.instrument))
+                need.balances.add((event.trader, event.asset))
+            elif kind in _MOVING:
+                need.balances.add((event.account, event.asset))  # type: ignore[union-attr]
+            elif isinstance(event, happened.TradesVoided):
+                need.trades.append((event.first, event.last))
+                need.withdrawals.append((event.first_withdrawal, event.last_withdrawal))
+    return need
+
+
+_FROM_TRADERS = (said.PlaceOrder, said.PlaceWithdrawal, said.PlaceCancel, said.PlaceCancelAll)
+_MOVING = frozenset({happened.DepositCredited, happened.WithdrawalAccepted, happened.ExitEnded})
+
+
+@dataclass(slots=True)
+class MarketProjection:
+    """What stood before, changed entry by entry into what stands after."""
+
+    state: VenueState
+    orders: dict[OrderKey, OrderRow] = field(default_factory=dict)
+    #: (total, reserved) by account and asset.
+    balances: dict[BalanceKey, list[int]] = field(default_factory=dict)
+    traders: dict[bytes, TraderRow] = field(default_factory=dict)
+    trades: dict[int, TradeRow] = field(default_factory=dict)
+    withdrawals: dict[int, WithdrawalRow] = field(default_factory=dict)
+    refused_withdrawals: list[WithdrawalRow] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    deposits: list[tuple[happened.DepositCredited, int]] = field(default_factory=list)
+    exits_started: list[tuple[happened.ExitStarted, int]] = field(default_factory=list)
+    exits_ended: list[tuple[happened.ExitEnded, int]] = field(default_factory=list)
+    markets: dict[tuple[int, int], MarketRow] = field(default_factory=dict)
+    assets: dict[int, tuple[bool, int]] = field(default_factory=dict)
+    instruments: dict[int, int] = field(default_factory=dict)
+    _entry: Entry | None = None
+    _ordinal: int = 0
+
+    def apply(self, run: Iterable[Answered]) -> None:
+        """Project every entry; raises JournalInconsistent where one cannot follow from the rest."""
+        handlers = _ON_EVENT
+        for entry, events in run:
+            state = self.state
+            if entry.seq != state.seq + 1:
+                raise self._broken(entry, f"came after {state.seq}")
+            state.seq, state.epoch, state.time_ms = entry.seq, entry.epoch, entry.time_ms
+            state.rules = entry.rules
+            self._entry, self._ordinal = entry, 0
+            self._follow_command(entry)
+            for event in events:
+                handler = handlers.get(type(event))
+                if handler is not None:
+                    handler(self, entry, event)
+
+    def _follow_command(self, entry: Entry) -> None:
+        command = entry.command
+        if isinstance(command, _FROM_TRADERS):
+            message = command[0]
+            self._trader(message.trader).use(message.nonce)
+            if isinstance(command, said.PlaceOrder):
+                order = command.order
+                self.orders[order.trader, order.nonce] = OrderRow(
+                    order,
+                    entry.seq,
+                    entry.time_ms,
+                    "open",
+                    order.quantity,
+                    last_seq=entry.seq,
+                    new=True,
+                )
+            return
+        on_command = _ON_COMMAND.get(type(command))
+        if on_command is not None:
+            on_command(self, entry, command)
+
+    # ── helpers of the handlers ──────────────────────────────────────────────────────────────
+
+    def move(
+        self,
+        account: bytes,
+        asset: int,
+        change: int,
+        kind: str,
+        reference: int | None,
+    ) -> None:
+        """Change a total and write the line of the statement."""
+        if not change:
+            return
+        entry = self._entry
+        assert entry is not None
+        balance = self._balance(account, asset)
+        balance[0] += change
+        if balance[0] < 0:
+            raise self._broken(entry, f"leaves {account.hex()} {balance[0]} of {asset}")
+        self.movements.append(
+            Movement(
+                account,
+                entry.seq,
+                self._ordinal,
+                entry.time_ms,
+                asset,
+                change,
+                balance[0],
+                kind,
+                reference,
+            )
+        )
+        self._ordinal += 1
+
+    def hold(self, row: OrderRow, sign: int) -> None:
+        """Reserve (1) or release (−1) what a resting order holds."""
+        asset, amount = row.reserved()
+        balance = self._balance(row.order.trader, asset)
+        balance[1] += sign * amount
+        if balance[1] < 0:
+            assert self._entry is not None
+            raise self._broken(self._entry, f"releases more of {asset} than was reserved")
+
+    def order(self, entry: Entry, trader: bytes, nonce: int) -> OrderRow:
+        row = self.orders.get((trader, nonce))
+        if row is None:
+            raise self._broken(
+                entry, f"speaks of order {trader.hex()}/{nonce}, which nobody placed"
+            )
+        row.last_seq = entry.seq
+        return row
+
+    def market(self, instrument: int, asset: int) -> MarketRow:
+        row = self.markets.get((instrument, asset))
+        if row is None:
+            row = self.markets[instrument, asset] = MarketRow()
+        return row
+
+    def _balance(self, account: bytes, asset: int) -> list[int]:
+        key = (account, asset)
+        balance = self.balances.get(key)
+        if balance is None:
+            balance = self.balances[key] = [0, 0]
+        return balance
+
+    def _trader(self, account: bytes) -> TraderRow:
+        row = self.traders.get(account)
+        if row is None:
+            row = self.traders[account] = TraderRow()
+        return row
+
+    @staticmethod
+    def _broken(entry: Entry, problem: str) -> JournalInconsistent:
+        return JournalInconsistent(
+            f"journal entry {entry.seq} ({type(entry.command).__name__}) {problem}",
+            seq=entry.seq,
+        )
+
+
+# ── one function per event ───────────────────────────────────────────────────────────────────
+
+
+def _accepted(to: MarketProjection, entry: Entry, event: happened.OrderAccepted) -> None:
+    order = to.order(entry, event.trader, event.nonce).order
+    to.market(order.instrument, order.asset)
+
+
+def _rested(to: MarketProjection, entry: Entry, event: happened.OrderRested) -> None:
+    row = to.order(entry, event.trader, event.nonce)
+    row.remaining = event.remaining
+    to.hold(row, 1)
+
+
+def _traded(to: MarketProjection, entry: Entry, event: happened.Traded) -> None:
+    maker = to.order(entry, event.maker, event.maker_nonce)
+    taker = to.order(entry, event.taker, event.taker_nonce)
+    to.hold(maker, -1)
+    for row in (maker, taker):
+        row.remaining -= event.quantity
+        row.filled += event.quantity
+        if not row.remaining:
+            row.state, row.reason = "filled", Reason.FILLED
+    to.hold(maker, 1)
+    _exchange(to, event)
+    to.trades[event.number] = TradeRow(event, entry.seq, entry.time_ms, new=True)
+    to.state.last_trade = event.number
+    market = to.market(event.instrument, event.asset)
+    market.trades += 1
+    market.tonnes += event.quantity
+    market.turnover += event.quantity * event.price
+    market.last_trade, market.last_price = event.number, event.price
+    market.last_time_ms = entry.time_ms
+
+
+def _exchange(to: MarketProjection, event: happened.Traded) -> None:
+    """The six lines of two statements that a trade makes."""
+    notional, kilograms = event.quantity * event.price, event.quantity * KILOGRAMS_PER_TONNE
+    buyer, seller, buyer_fee, seller_fee = _parties(event)
+    number = event.number
+    to.move(seller, event.instrument, -kilograms, "trade", number)
+    to.move(seller, event.asset, notional, "trade", number)
+    to.move(seller, event.asset, -seller_fee, "fee", number)
+    to.move(buyer, event.asset, -notional, "trade", number)
+    to.move(buyer, event.asset, -buyer_fee, "fee", number)
+    to.move(buyer, event.instrument, kilograms, "trade", number)
+    if event.retired:
+        to.move(buyer, event.instrument, -kilograms, "retirement", number)
+
+
+def _parties(event: happened.Traded) -> tuple[bytes, bytes, int, int]:
+    """(buyer, seller, buyer's fee, seller's fee)."""
+    if event.taker_side == Side.BUY:
+        return event.taker, event.maker, event.taker_fee, event.maker_fee
+    return event.maker, event.taker, event.maker_fee, event.taker_fee
+
+
+def _ended(to: MarketProjection, entry: Entry, event: happened.OrderEnded) -> None:
+    row = to.order(entry, event.trader, event.nonce)
+    if event.resting:
+        to.hold(row, -1)
+    row.remaining = event.remaining
+    row.state = _STATE_OF.get(Reason(event.reason), "cancelled")
+    row.reason = event.reason
+
+
+def _refused(to: MarketProjection, entry: Entry, event: happened.Refused) -> None:
+    command = entry.command
+    if isinstance(command, said.PlaceOrder):
+        row = to.order(entry, event.trader, event.nonce)
+        row.state, row.reason = "refused", event.reason
+    elif isinstance(command, said.PlaceWithdrawal):
+        asked = command.withdrawal
+        refused = WithdrawalRow(
+            asked.trader, asked.nonce, asked.asset, asked.amount, entry.seq, entry.time_ms
+        )
+        refused.reason, refused.new = event.reason, True
+        to.refused_withdrawals.append(refused)
+
+
+def _deposit(to: MarketProjection, entry: Entry, event: happened.DepositCredited) -> None:
+    to.move(event.account, event.asset, event.amount, "deposit", event.deposit_id)
+    to.deposits.append((event, entry.seq))
+    to.state.last_deposit = event.deposit_id
+
+
+def _withdrawal(to: MarketProjection, entry: Entry, event: happened.WithdrawalAccepted) -> None:
+    to.move(event.account, event.asset, -event.amount, "withdrawal", event.number)
+    to.withdrawals[event.number] = WithdrawalRow(
+        event.account,
+        event.nonce,
+        event.asset,
+        event.amount,
+        entry.seq,
+        entry.time_ms,
+        event.number,
+        event.after_trade,
+        new=True,
+    )
+    to.state.last_withdrawal = event.number
+
+
+def _voided(to: MarketProjection, entry: Entry, event: happened.TradesVoided) -> None:
+    """Withdrawals come back first, they were newer; then the trades, newest first."""
+    for number in range(event.last_withdrawal, event.first_withdrawal - 1, -1):
+        withdrawal = to.withdrawals[number]
+        withdrawal.voided_seq, withdrawal.void_reason = entry.seq, event.reason
+        to.move(withdrawal.account, withdrawal.asset, withdrawal.amount, "void", number)
+    for number in range(event.last, event.first - 1, -1):
+        _undo(to, entry, to.trades[number], event.reason)
+
+
+def _undo(to: MarketProjection, entry: Entry, undone: TradeRow, reason: int) -> None:
+    undone.voided_seq, undone.void_reason = entry.seq, reason
+    trade = undone.trade
+    notional = trade.quantity * trade.price
+    kilograms = trade.quantity * KILOGRAMS_PER_TONNE
+    buyer, seller, buyer_fee, seller_fee = _parties(trade)
+    # What comes in before what goes out: a total never falls below zero in between.
+    to.move(buyer, trade.asset, notional + buyer_fee, "void", trade.number)
+    to.move(seller, trade.instrument, kilograms, "void", trade.number)
+    if not trade.retired:
+        to.move(buyer, trade.instrument, -kilograms, "void", trade.number)
+    to.move(seller, trade.asset, seller_fee - notional, "void", trade.number)
+    for trader, nonce in ((trade.maker, trade.maker_nonce), (trade.taker, trade.taker_nonce)):
+        row = to.order(entry, trader, nonce)
+        row.filled -= trade.quantity
+        row.voided += trade.quantity
+        if row.state == "filled":
+            row.state, row.reason = "cancelled", Reason.VOIDED
+    market = to.market(trade.instrument, trade.asset)
+    market.trades -= 1
+    market.tonnes -= trade.quantity
+    market.turnover -= notional
+    market.undone = True
+
+
+def _exit_started(to: MarketProjection, entry: Entry, event: happened.ExitStarted) -> None:
+    to.exits_started.append((event, entry.seq))
+
+
+def _exit_ended(to: MarketProjection, entry: Entry, event: happened.ExitEnded) -> None:
+    to.move(event.account, event.asset, -event.amount, "exit", None)
+    to.exits_ended.append((event, entry.seq))
+
+
+def _settled(to: MarketProjection, entry: Entry, event: happened.TradesSettled) -> None:
+    to.state.settled_trade = event.last_trade
+    to.state.settled_withdrawal = event.last_withdrawal
+
+
+def _halted(to: MarketProjection, entry: Entry, event: happened.VenueHalted) -> None:
+    to.state.halt_reason, to.state.halt_detail = event.reason, event.detail
+
+
+def _resumed(to: MarketProjection, entry: Entry, event: happened.VenueResumed) -> None:
+    to.state.halt_reason = to.state.halt_detail = None
+
+
+_ON_EVENT: dict[type[Any], Any] = {
+    happened.OrderAccepted: _accepted,
+    happened.OrderRested: _rested,
+    happened.Traded: _traded,
+    happened.OrderEnded: _ended,
+    happened.Refused: _refused,
+    happened.DepositCredited: _deposit,
+    happened.WithdrawalAccepted: _withdrawal,
+    happened.TradesVoided: _voided,
+    happened.ExitStarted: _exit_started,
+    happened.ExitEnded: _exit_ended,
+    happened.TradesSettled: _settled,
+    happened.VenueHalted: _halted,
+    happened.VenueResumed: _resumed,
+}
+
+
+# ── one function per command that says more than its events ──────────────────────────────────
+
+
+def _open_venue(to: MarketProjection, entry: Entry, command: said.OpenVenue) -> None:
+    state = to.state
+    state.chain_id, state.exchange = command.chain_id, command.exchange
+    state.window_seconds, state.skew_seconds = command.window_seconds, command.skew_seconds
+
+
+def _set_fees(to: MarketProjection, entry: Entry, command: said.SetFees) -> None:
+    to.state.maker_fee_bps, to.state.taker_fee_bps = command.maker_bps, command.taker_bps
+
+
+def _pause(to: MarketProjection, entry: Entry, command: said.PauseVenue) -> None:
+    to.state.paused_at = command.at
+
+
+def _unpause(to: MarketProjection, entry: Entry, command: said.UnpauseVenue) -> None:
+    to.state.paused_at = None
+
+
+def _list_asset(to: MarketProjection, entry: Entry, command: said.ListAsset) -> None:
+    to.assets[command.asset] = (bool(command.listed), entry.seq)
+
+
+def _list_class(to: MarketProjection, entry: Entry, command: said.ListClass) -> None:
+    to.instruments.setdefault(command.instrument, entry.seq)
+
+
+_ON_COMMAND: dict[type[Any], Any] = {
+    said.OpenVenue: _open_venue,
+    said.SetFees: _set_fees,
+    said.PauseVenue: _pause,
+    said.UnpauseVenue: _unpause,
+    said.ListAsset: _list_asset,
+    said.ListClass: _list_class,
+}
