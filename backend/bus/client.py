@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import nats
@@ -13,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from backend.bus.messages import Head, head_subject
-from backend.errors import BusUnavailable, InvalidValue
+from backend.errors import BusUnavailable, InvalidValue, OutcomeUnknown, VenueUnavailable
 
 CONNECT_SECONDS = 2
 RECONNECT_PAUSE_SECONDS = 1
@@ -64,12 +65,61 @@ class Bus:
 
     async def publish_head(self, head: Head) -> None:
         """Tell everybody of a head; raises BusUnavailable."""
+        await self.publish(head_subject(head.chain_id), head.encode())
+
+    async def publish(self, subject: str, body: bytes) -> None:
+        """Send a message to whoever listens; raises BusUnavailable."""
         try:
-            await self._client.publish(head_subject(head.chain_id), head.encode())
+            await self._client.publish(subject, body)
         except (nats.errors.Error, OSError) as error:
             raise BusUnavailable(
                 f"NATS at {self._where} took no message: {error}", url=self._where
             ) from error
+
+    async def request(self, subject: str, body: bytes, timeout: float) -> bytes:
+        """The answer of whoever serves the subject.
+
+        Raises VenueUnavailable when nobody does (the request went nowhere), OutcomeUnknown when no
+        answer came in time, BusUnavailable when the bus is away.
+        """
+        try:
+            answer = await self._client.request(subject, body, timeout=timeout)
+        except nats.errors.NoRespondersError:
+            raise VenueUnavailable(f"nobody serves {subject}", subject=subject) from None
+        except (nats.errors.TimeoutError, TimeoutError):
+            raise OutcomeUnknown(
+                f"{subject} did not answer in {timeout} s", subject=subject, seconds=timeout
+            ) from None
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(
+                f"NATS at {self._where} took no request: {error}", url=self._where
+            ) from error
+        return answer.data
+
+    async def subscribe(
+        self, subject: str, handle: Callable[[bytes, str], None]
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        """Call `handle(body, reply subject)` for every message; returns what ends it.
+
+        `handle` must be quick and must not raise; wildcards as NATS has them.
+        """
+
+        async def pass_on(message: Msg) -> None:
+            handle(message.data, message.reply)
+
+        try:
+            subscription = await self._client.subscribe(subject, cb=pass_on)
+            await self._client.flush()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise BusUnavailable(
+                f"NATS at {self._where} took no subscription: {error}", url=self._where
+            ) from error
+
+        async def end() -> None:
+            with suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+        return end
 
     async def flush(self, timeout: float = 2.0) -> None:
         """Wait until the server has what was published; raises BusUnavailable."""

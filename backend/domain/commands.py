@@ -313,6 +313,12 @@ def encode_command(command: Command) -> tuple[int, bytes]:
     return kind, _KINDS[kind][1].pack(command)
 
 
+#: Length of the payload of each kind of a trader's command.
+TRADER_PAYLOAD_BYTES: Final = {
+    kind: layout.size for kind, (_, layout) in _KINDS.items() if kind < FIRST_CHAIN_KIND
+}
+
+
 def decode_command(kind: int, payload: bytes) -> Command:
     """The inverse of `encode_command`; raises InvalidValue for an unknown kind or length."""
     known = _DECODERS.get(kind)
