@@ -25,7 +25,12 @@ from backend.domain.retirements import CLOSING, RetirementDetails
 from backend.domain.serials import SERIES_RULES, Interval, Series
 from backend.errors import InvalidValue
 
-VECTORS = Path(__file__).resolve().parents[1] / "tests" / "vectors"
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from scripts import make_order_vectors  # noqa: E402
+
+VECTORS = REPOSITORY / "tests" / "vectors"
 DOMAIN = custody.signing_domain(31337, "0x00000000000000000000000000000000C0FFEE01")
 LABELS = ("ccp", "corsia-phase-1", "article-6-authorized", "removal", "sdvista", "ccb-gold")
 CLASS_ABI = "(string,string,uint8,uint32,uint32,bytes32[])"
@@ -405,6 +410,7 @@ def vectors() -> dict[str, Any]:
         "retirements": retirements | {"detailsCount": str(len(details)), "details": details},
         "positions": position_sequences(seeds["p"]),
         "exchanges": {"count": str(len(stories)), "stories": stories},
+        "orders": make_order_vectors.vectors(),
     }
 
 
