@@ -109,8 +109,8 @@ def _load(connection: Connection, venue: int, state: VenueState, need: Touched) 
         for row in _load_trades(connection, venue, first, last):
             projection.trades[row.trade.number] = row
             need.add_trade(row.trade)
-    for first, last in need.withdrawals:
-        for withdrawal in _load_withdrawals(connection, venue, first, last):
+    if need.withdrawals:
+        for withdrawal in _load_withdrawals(connection, venue, state.settled_withdrawal):
             assert withdrawal.number is not None
             projection.withdrawals[withdrawal.number] = withdrawal
             need.balances.add((withdrawal.account, withdrawal.asset))
@@ -175,7 +175,7 @@ def _load_trades(connection: Connection, venue: int, first: int, last: int) -> l
     rows = raw(connection).execute(
         "SELECT number, instrument, asset, price, quantity, maker, maker_nonce, taker,"
         " taker_nonce, taker_side, maker_fee, taker_fee, retired, seq, time_ms FROM venue_trades"
-        " WHERE venue = %s AND number BETWEEN %s AND %s",
+        " WHERE venue = %s AND number BETWEEN %s AND %s AND voided_seq IS NULL",
         [venue, first, last],
     )
     return [
@@ -202,17 +202,15 @@ def _load_trades(connection: Connection, venue: int, first: int, last: int) -> l
     ]
 
 
-def _load_withdrawals(
-    connection: Connection, venue: int, first: int, last: int
-) -> list[WithdrawalRow]:
+def _load_withdrawals(connection: Connection, venue: int, settled: int) -> list[WithdrawalRow]:
+    """Those that are neither settled nor voided."""
     rows = raw(connection).execute(
-        "SELECT account, nonce, asset, amount, seq, time_ms, number, after_trade"
-        " FROM venue_withdrawals WHERE venue = %s AND number BETWEEN %s AND %s",
-        [venue, first, last],
+        "SELECT account, nonce, asset, amount, held, seq, time_ms, number, after_trade"
+        " FROM venue_withdrawals WHERE venue = %s AND number > %s AND voided_seq IS NULL",
+        [venue, settled],
     )
     return [
-        WithdrawalRow(account_at(row[0]), row[1], int(row[2]), int(row[3]), *row[4:])
-        for row in rows
+        WithdrawalRow(account_at(row[0]), row[1], *map(int, row[2:5]), *row[5:]) for row in rows
     ]
 
 
@@ -289,6 +287,7 @@ def _withdrawal_line(venue: int, row: WithdrawalRow) -> str:
         row.number,
         row.asset,
         row.amount,
+        row.held,
         row.after_trade,
         _number(row.reason),
         row.seq,
@@ -341,17 +340,18 @@ def _write_changed(connection: Connection, venue: int, done: MarketProjection) -
         voided,
         venue,
     )
-    given_back = [
-        (number, row.voided_seq, _number(row.void_reason))
+    pending = [
+        (number, str(row.held), row.voided_seq, _number(row.void_reason))
         for number, row in done.withdrawals.items()
         if not row.new
     ]
     _unnest(
         connection,
-        "UPDATE venue_withdrawals w SET voided_seq = n.seq, void_reason = n.reason"
-        " FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[]) AS n (number, seq, reason)"
-        " WHERE w.venue = %s AND w.number = n.number",
-        given_back,
+        "UPDATE venue_withdrawals w SET held = n.held, voided_seq = n.seq, void_reason = n.reason"
+        " FROM unnest(%s::bigint[], %s::numeric[], %s::bigint[], %s::smallint[])"
+        " AS n (number, held, seq, reason) WHERE w.venue = %s AND w.number = n.number"
+        " AND (w.held, w.voided_seq) IS DISTINCT FROM (n.held, n.seq)",
+        pending,
         venue,
     )
     for event, seq in done.exits_ended:

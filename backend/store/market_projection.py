@@ -91,12 +91,17 @@ class TradeRow:
 
 @dataclass(slots=True)
 class WithdrawalRow:
-    """A withdrawal, `number` None when it was refused; `new` until it has a row."""
+    """A withdrawal, `number` None when it was refused; `new` until it has a row.
+
+    `held` of the amount is set aside for it: an exit that came first takes from that, and what
+    comes in later fills it up again.
+    """
 
     account: bytes
     nonce: int
     asset: int
     amount: int
+    held: int
     seq: int
     time_ms: int
     number: int | None = None
@@ -158,9 +163,10 @@ class Touched:
     orders: set[OrderKey] = field(default_factory=set)
     balances: set[BalanceKey] = field(default_factory=set)
     traders: set[bytes] = field(default_factory=set)
-    #: Inclusive ranges of numbers that are voided.
+    #: Inclusive ranges of the numbers that are voided.
     trades: list[tuple[int, int]] = field(default_factory=list)
-    withdrawals: list[tuple[int, int]] = field(default_factory=list)
+    #: Whether withdrawals that are not settled may change.
+    withdrawals: bool = False
 
     def add_trade(self, trade: happened.Traded) -> None:
         """Both orders of a trade and the four balances that it moves."""
@@ -187,9 +193,10 @@ def touched(run: Iterable[Answered]) -> Touched:
                 need.balances.add((event.trader, event.asset))
             elif kind in _MOVING:
                 need.balances.add((event.account, event.asset))  # type: ignore[union-attr]
+                need.withdrawals |= kind is not happened.WithdrawalAccepted
             elif isinstance(event, happened.TradesVoided):
                 need.trades.append((event.first, event.last))
-                need.withdrawals.append((event.first_withdrawal, event.last_withdrawal))
+                need.withdrawals = True
     return need
 
 
@@ -289,6 +296,23 @@ class MarketProjection:
             )
         )
         self._ordinal += 1
+
+    def take(self, account: bytes, asset: int, most: int, kind: str) -> int:
+        """Take at most so much from a total; how much it was."""
+        taken = min(most, self._balance(account, asset)[0])
+        self.move(account, asset, -taken, kind, None)
+        return taken
+
+    def pending(self, account: bytes, asset: int) -> list[WithdrawalRow]:
+        """An account's withdrawals that are neither settled nor voided, in their order."""
+        settled = self.state.settled_withdrawal
+        return [
+            row
+            for number, row in sorted(self.withdrawals.items())
+            if number > settled
+            and row.voided_seq is None
+            and (row.account, row.asset) == (account, asset)
+        ]
 
     def hold(self, row: OrderRow, sign: int) -> None:
         """Reserve (1) or release (−1) what a resting order holds."""
@@ -409,14 +433,19 @@ def _refused(to: MarketProjection, entry: Entry, event: happened.Refused) -> Non
     elif isinstance(command, said.PlaceWithdrawal):
         asked = command.withdrawal
         refused = WithdrawalRow(
-            asked.trader, asked.nonce, asked.asset, asked.amount, entry.seq, entry.time_ms
+            asked.trader, asked.nonce, asked.asset, asked.amount, 0, entry.seq, entry.time_ms
         )
         refused.reason, refused.new = event.reason, True
         to.refused_withdrawals.append(refused)
 
 
 def _deposit(to: MarketProjection, entry: Entry, event: happened.DepositCredited) -> None:
-    to.move(event.account, event.asset, event.amount, "deposit", event.deposit_id)
+    amount = event.amount
+    for pending in to.pending(event.account, event.asset):
+        filled = min(amount, pending.amount - pending.held)
+        pending.held += filled
+        amount -= filled
+    to.move(event.account, event.asset, amount, "deposit", event.deposit_id)
     to.deposits.append((event, entry.seq))
     to.state.last_deposit = event.deposit_id
 
@@ -428,6 +457,7 @@ def _withdrawal(to: MarketProjection, entry: Entry, event: happened.WithdrawalAc
         event.nonce,
         event.asset,
         event.amount,
+        event.amount,
         entry.seq,
         entry.time_ms,
         event.number,
@@ -438,13 +468,20 @@ def _withdrawal(to: MarketProjection, entry: Entry, event: happened.WithdrawalAc
 
 
 def _voided(to: MarketProjection, entry: Entry, event: happened.TradesVoided) -> None:
-    """Withdrawals come back first, they were newer; then the trades, newest first."""
+    """Withdrawals come back first, they were newer; then the trades, newest first.
+
+    The range may hold numbers that an earlier void has undone: they stay as they are.
+    """
     for number in range(event.last_withdrawal, event.first_withdrawal - 1, -1):
-        withdrawal = to.withdrawals[number]
-        withdrawal.voided_seq, withdrawal.void_reason = entry.seq, event.reason
-        to.move(withdrawal.account, withdrawal.asset, withdrawal.amount, "void", number)
+        withdrawal = to.withdrawals.get(number)
+        if withdrawal is not None and withdrawal.voided_seq is None:
+            withdrawal.voided_seq, withdrawal.void_reason = entry.seq, event.reason
+            to.move(withdrawal.account, withdrawal.asset, withdrawal.held, "void", number)
+            withdrawal.held = 0
     for number in range(event.last, event.first - 1, -1):
-        _undo(to, entry, to.trades[number], event.reason)
+        trade = to.trades.get(number)
+        if trade is not None and trade.voided_seq is None:
+            _undo(to, entry, trade, event.reason)
 
 
 def _undo(to: MarketProjection, entry: Entry, undone: TradeRow, reason: int) -> None:
@@ -477,7 +514,12 @@ def _exit_started(to: MarketProjection, entry: Entry, event: happened.ExitStarte
 
 
 def _exit_ended(to: MarketProjection, entry: Entry, event: happened.ExitEnded) -> None:
-    to.move(event.account, event.asset, -event.amount, "exit", None)
+    missing = event.amount - to.take(event.account, event.asset, event.amount, "exit")
+    # The exit came before withdrawals were settled: settling them will move less.
+    for pending in to.pending(event.account, event.asset):
+        short = min(missing, pending.held)
+        pending.held -= short
+        missing -= short
     to.exits_ended.append((event, entry.seq))
 
 

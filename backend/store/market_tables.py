@@ -196,9 +196,10 @@ venue_deposits = Table(
     Column("amount", Uint256, nullable=False),
     Column("seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("venue", "deposit_id"),
+    Index("ix_venue_deposits_account", "venue", "account", "seq"),
 )
 
-#: A refused one has no number.
+#: A refused one has no number; `held` of the amount is what settling moves (an exit may take it).
 venue_withdrawals = Table(
     "venue_withdrawals",
     metadata,
@@ -208,6 +209,7 @@ venue_withdrawals = Table(
     Column("number", BigInteger),
     Column("asset", Uint256, nullable=False),
     Column("amount", Uint256, nullable=False),
+    Column("held", Uint256, nullable=False),
     Column("after_trade", BigInteger),
     Column("reason", SmallInteger),
     Column("seq", BigInteger, nullable=False),

@@ -36,6 +36,7 @@ CREATE TABLE venue_deposits (
     seq BIGINT NOT NULL,
     CONSTRAINT pk_venue_deposits PRIMARY KEY (venue, deposit_id)
 );
+CREATE INDEX ix_venue_deposits_account ON venue_deposits (venue, account, seq);
 
 CREATE TABLE venue_exits (
     venue INTEGER NOT NULL,
@@ -176,6 +177,7 @@ CREATE TABLE venue_withdrawals (
     number BIGINT,
     asset NUMERIC(78, 0) NOT NULL,
     amount NUMERIC(78, 0) NOT NULL,
+    held NUMERIC(78, 0) NOT NULL,
     after_trade BIGINT,
     reason SMALLINT,
     seq BIGINT NOT NULL,

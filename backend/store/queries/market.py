@@ -1,0 +1,380 @@
+"""The venue and its markets: rules, summaries, books, the tape, all true at one journal entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, case, func, select, tuple_
+
+from backend.domain.orders import Side
+from backend.errors import NotFound
+from backend.store import market_tables as tables
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.venue_tables import venues
+
+DAY_MS = 86_400_000
+
+_DAY = ("day_trades", "day_tonnes", "day_turnover", "day_low", "day_high")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHead:
+    """The journal entry that an answer is true at; `seq` 0 while nothing is projected."""
+
+    venue: int
+    seq: int
+    epoch: int
+    time_ms: int
+    settled_trade: int
+    settled_withdrawal: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementAsset:
+    asset: int
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What a venue is and where it stands. `status` is trading, paused or halted."""
+
+    venue: int
+    name: str | None
+    chain_id: int
+    exchange: str
+    epoch: int
+    rules: int
+    status: str
+    halt_reason: int | None
+    halt_detail: int | None
+    paused_at: int | None
+    window_seconds: int
+    skew_seconds: int
+    maker_fee_bps: int
+    taker_fee_bps: int
+    last_trade: int
+    last_withdrawal: int
+    last_deposit: int
+    settled_trade: int
+    settled_withdrawal: int
+    instruments: int
+    assets: tuple[SettlementAsset, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSummary:
+    """One market; `day_…` are the last 24 hours of the journal's time."""
+
+    instrument: int
+    asset: int
+    last_trade: int | None
+    last_price: int | None
+    last_time_ms: int | None
+    best_bid: int | None
+    best_ask: int | None
+    trades: int
+    tonnes: int
+    turnover: int
+    day_trades: int
+    day_tonnes: int
+    day_turnover: int
+    day_low: int | None
+    day_high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BookLevel:
+    """Tonnes of `orders` resting orders at one price."""
+
+    price: int
+    tonnes: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Both sides from the best price on; `bids` dearest first, `asks` cheapest first."""
+
+    instrument: int
+    asset: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TapeTrade:
+    """A trade as the tape shows it. `state` is matched, settled or voided."""
+
+    number: int
+    seq: int
+    time_ms: int
+    instrument: int
+    asset: int
+    price: int
+    quantity: int
+    taker_side: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trade(TapeTrade):
+    """A trade with its parties: what its settlement publishes on chain."""
+
+    maker: str
+    maker_nonce: int
+    taker: str
+    taker_nonce: int
+    maker_fee: int
+    taker_fee: int
+    retired: bool
+    void_reason: int | None
+
+
+def shaped(shape: type[T], row: Any, **more: Any) -> T:
+    """A row as a dataclass whose fields are columns of it; `more` are those that are not."""
+    names = (field.name for field in fields(shape))  # type: ignore[arg-type]
+    found = {name: more[name] if name in more else getattr(row, name) for name in names}
+    return shape(**found)
+
+
+def venue_head(connection: Connection, venue: int) -> VenueHead:
+    """How far the read models of a venue are."""
+    state = tables.venue_state
+    row = connection.execute(select(state).where(state.c.venue == venue)).first()
+    if row is None:
+        return VenueHead(venue, 0, 0, 0, 0, 0)
+    return shaped(VenueHead, row)
+
+
+def get_venue(connection: Connection, venue: int) -> Venue:
+    """Raises NotFound while the venue has no journal that is projected."""
+    state, listed, classes = tables.venue_state, tables.venue_assets, tables.venue_instruments
+    row = connection.execute(
+        select(state, venues.c.name)
+        .select_from(state.outerjoin(venues, venues.c.id == state.c.venue))
+        .where(state.c.venue == venue)
+    ).first()
+    if row is None:
+        raise NotFound(f"venue {venue} has not opened yet", venue=str(venue))
+    assets = connection.execute(
+        select(listed.c.asset, listed.c.listed)
+        .where(listed.c.venue == venue)
+        .order_by(listed.c.asset)
+    )
+    instruments = connection.execute(
+        select(func.count()).select_from(classes).where(classes.c.venue == venue)
+    ).scalar_one()
+    halted = row.halt_reason is not None
+    return shaped(
+        Venue,
+        row,
+        status="halted" if halted else "trading" if row.paused_at is None else "paused",
+        instruments=instruments,
+        assets=tuple(shaped(SettlementAsset, found) for found in assets),
+    )
+
+
+def list_markets(
+    connection: Connection,
+    head: VenueHead,
+    *,
+    instrument: int | None = None,
+    asset: int | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[MarketSummary]:
+    """Markets that ever had an order, by instrument and settlement asset; two queries a page."""
+    markets = tables.venue_markets
+    query = _with_best(head.venue)
+    if instrument is not None:
+        query = query.where(markets.c.instrument == instrument)
+    if asset is not None:
+        query = query.where(markets.c.asset == asset)
+    rows, following = fetch_page(
+        connection, query, [markets.c.instrument, markets.c.asset], [int, int], cursor, limit
+    )
+    return Page(_summaries(connection, head, rows), following)
+
+
+def get_market(
+    connection: Connection, head: VenueHead, instrument: int, asset: int
+) -> MarketSummary:
+    """One market. Raises NotFound when nothing can trade there."""
+    markets = tables.venue_markets
+    row = connection.execute(
+        _with_best(head.venue).where(markets.c.instrument == instrument, markets.c.asset == asset)
+    ).first()
+    if row is None:
+        _require_market(connection, head.venue, instrument, asset)
+        nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(MarketSummary))
+        sums = dict.fromkeys(("trades", "tonnes", "turnover", *_DAY[:3]), 0)
+        return MarketSummary(**(nothing | sums | {"instrument": instrument, "asset": asset}))
+    return _summaries(connection, head, [row])[0]
+
+
+def _with_best(venue: int) -> Select[Any]:
+    markets, orders = tables.venue_markets, tables.venue_orders
+
+    def best(side: Side) -> Any:
+        price = orders.c.price
+        return (
+            select(price)
+            .where(
+                orders.c.venue == markets.c.venue,
+                orders.c.instrument == markets.c.instrument,
+                orders.c.asset == markets.c.asset,
+                orders.c.side == int(side),
+                orders.c.state == "open",
+            )
+            .order_by(price.desc() if side is Side.BUY else price.asc())
+            .limit(1)
+            .scalar_subquery()
+        )
+
+    return select(
+        markets, best(Side.BUY).label("best_bid"), best(Side.SELL).label("best_ask")
+    ).where(markets.c.venue == venue)
+
+
+def _summaries(
+    connection: Connection, head: VenueHead, rows: list[Row[Any]]
+) -> tuple[MarketSummary, ...]:
+    trades = tables.venue_trades
+    keys = [(row.instrument, row.asset) for row in rows]
+    found = connection.execute(
+        select(
+            trades.c.instrument,
+            trades.c.asset,
+            func.count(),
+            func.sum(trades.c.quantity),
+            func.sum(trades.c.quantity * trades.c.price),
+            func.min(trades.c.price),
+            func.max(trades.c.price),
+        )
+        .where(
+            trades.c.venue == head.venue,
+            trades.c.time_ms > head.time_ms - DAY_MS,
+            trades.c.voided_seq.is_(None),
+            tuple_(trades.c.instrument, trades.c.asset).in_(keys),
+        )
+        .group_by(trades.c.instrument, trades.c.asset)
+    )
+    day = {(row[0], row[1]): list(map(int, row[2:])) for row in found}
+    summaries = []
+    for row in rows:
+        sums = day.get((row.instrument, row.asset), [0, 0, 0, None, None])
+        summaries.append(shaped(MarketSummary, row, **dict(zip(_DAY, sums, strict=True))))
+    return tuple(summaries)
+
+
+def get_book(
+    connection: Connection, head: VenueHead, instrument: int, asset: int, levels: int
+) -> Book:
+    """The best levels of a market. Raises NotFound when nothing can trade there."""
+    _require_market(connection, head.venue, instrument, asset)
+    orders = tables.venue_orders
+
+    def side(which: Side) -> tuple[BookLevel, ...]:
+        price = orders.c.price
+        rows = connection.execute(
+            select(price, func.sum(orders.c.remaining), func.count())
+            .where(
+                orders.c.venue == head.venue,
+                orders.c.instrument == instrument,
+                orders.c.asset == asset,
+                orders.c.side == int(which),
+                orders.c.state == "open",
+            )
+            .group_by(price)
+            .order_by(price.desc() if which is Side.BUY else price.asc())
+            .limit(levels)
+        )
+        return tuple(BookLevel(row[0], int(row[1]), row[2]) for row in rows)
+
+    return Book(instrument, asset, side(Side.BUY), side(Side.SELL))
+
+
+def all_levels(connection: Connection, venue: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """(instrument, asset, side, price, tonnes) of every level: what seeds `market_data.Depth`.
+
+    Read it in the snapshot that also read `venue_head`.
+    """
+    orders = tables.venue_orders
+    key = (orders.c.instrument, orders.c.asset, orders.c.side, orders.c.price)
+    rows = connection.execute(
+        select(*key, func.sum(orders.c.remaining))
+        .where(orders.c.venue == venue, orders.c.state == "open")
+        .group_by(*key)
+    )
+    for row in rows:
+        yield row[0], row[1], row[2], row[3], int(row[4])
+
+
+def _require_market(connection: Connection, venue: int, instrument: int, asset: int) -> None:
+    classes, assets = tables.venue_instruments, tables.venue_assets
+    known = connection.execute(
+        select(
+            select(classes.c.seq)
+            .where(classes.c.venue == venue, classes.c.instrument == instrument)
+            .exists(),
+            select(assets.c.seq).where(assets.c.venue == venue, assets.c.asset == asset).exists(),
+        )
+    ).one()
+    if not known[0]:
+        raise NotFound(f"no instrument has the id {instrument}", instrument=str(instrument))
+    if not known[1]:
+        raise NotFound(f"no settlement asset has the address 0x{asset:040x}", asset=hex(asset))
+
+
+# ── trades ───────────────────────────────────────────────────────────────────────────────────
+
+
+def trade_state(head: VenueHead) -> Any:
+    """SQL of a trade's state at `head`: it is in no column, settlement moves whole ranges."""
+    trades = tables.venue_trades
+    return case(
+        (trades.c.voided_seq.is_not(None), "voided"),
+        (trades.c.number <= head.settled_trade, "settled"),
+        else_="matched",
+    ).label("state")
+
+
+def tape(
+    connection: Connection,
+    head: VenueHead,
+    instrument: int,
+    asset: int,
+    *,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[TapeTrade]:
+    """Trades of a market, the newest first. Raises NotFound when nothing can trade there."""
+    _require_market(connection, head.venue, instrument, asset)
+    trades = tables.venue_trades
+    query = select(trades, trade_state(head)).where(
+        trades.c.venue == head.venue,
+        trades.c.instrument == instrument,
+        trades.c.asset == asset,
+    )
+    rows, following = fetch_page(
+        connection, query, [trades.c.number], [int], cursor, limit, descending=True
+    )
+    return Page(tuple(shaped(TapeTrade, row) for row in rows), following)
+
+
+def get_trade(connection: Connection, head: VenueHead, number: int) -> Trade:
+    """One trade with its parties. Raises NotFound."""
+    trades = tables.venue_trades
+    row = connection.execute(
+        select(trades, trade_state(head)).where(
+            trades.c.venue == head.venue, trades.c.number == number
+        )
+    ).first()
+    if row is None:
+        raise NotFound(f"no trade has the number {number}", number=str(number))
+    return shaped(Trade, row)
