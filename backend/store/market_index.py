@@ -20,15 +20,17 @@ from backend.store.database import raw
 from backend.store.market_projection import (
     Answered,
     MarketProjection,
-    MarketRow,
     OrderKey,
-    OrderRow,
     Touched,
+    touched,
+)
+from backend.store.market_rows import (
+    MarketRow,
+    OrderRow,
     TradeRow,
     TraderRow,
     VenueState,
     WithdrawalRow,
-    touched,
 )
 from backend.store.market_tables import MARKET_TABLES
 
@@ -111,8 +113,7 @@ def _load(connection: Connection, venue: int, state: VenueState, need: Touched) 
             need.add_trade(row.trade)
     if need.withdrawals:
         for withdrawal in _load_withdrawals(connection, venue, state.settled_withdrawal):
-            assert withdrawal.number is not None
-            projection.withdrawals[withdrawal.number] = withdrawal
+            projection.wait(withdrawal)
             need.balances.add((withdrawal.account, withdrawal.asset))
     projection.orders = _load_orders(connection, venue, need.orders)
     rows = raw(connection).execute(
@@ -206,11 +207,13 @@ def _load_withdrawals(connection: Connection, venue: int, settled: int) -> list[
     """Those that are neither settled nor voided."""
     rows = raw(connection).execute(
         "SELECT account, nonce, asset, amount, held, seq, time_ms, number, after_trade"
-        " FROM venue_withdrawals WHERE venue = %s AND number > %s AND voided_seq IS NULL",
+        " FROM venue_withdrawals WHERE venue = %s AND number > %s AND voided_seq IS NULL"
+        " ORDER BY number",
         [venue, settled],
     )
     return [
-        WithdrawalRow(account_at(row[0]), row[1], *map(int, row[2:5]), *row[5:]) for row in rows
+        WithdrawalRow(account_at(row[0]), row[1], int(row[2]), int(row[3]), int(row[4]), *row[5:])
+        for row in rows
     ]
 
 

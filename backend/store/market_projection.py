@@ -10,14 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from backend.domain import commands as said
 from backend.domain import venue_events as happened
 from backend.domain.journal import Entry
-from backend.domain.orders import KILOGRAMS_PER_TONNE, Order, Side, fee_of
+from backend.domain.orders import KILOGRAMS_PER_TONNE, Side
 from backend.domain.venue_events import Event, Reason
 from backend.errors import JournalInconsistent
+from backend.store.market_rows import (
+    MarketRow,
+    Movement,
+    OrderRow,
+    TradeRow,
+    TraderRow,
+    VenueState,
+    WithdrawalRow,
+)
 
 OrderKey = tuple[bytes, int]
 BalanceKey = tuple[bytes, int]
@@ -27,133 +36,6 @@ _STATE_OF = {
     Reason.FILLED: "filled",
     Reason.EXPIRED: "expired",
 }
-
-
-@dataclass(slots=True)
-class VenueState:
-    """Where a venue's read models stand; `seq` 0 before the first entry."""
-
-    seq: int = 0
-    epoch: int = 0
-    time_ms: int = 0
-    chain_id: int = 0
-    exchange: bytes = bytes(20)
-    window_seconds: int = 0
-    skew_seconds: int = 0
-    rules: int = 0
-    maker_fee_bps: int = 0
-    taker_fee_bps: int = 0
-    last_trade: int = 0
-    last_withdrawal: int = 0
-    last_deposit: int = 0
-    settled_trade: int = 0
-    settled_withdrawal: int = 0
-    paused_at: int | None = None
-    halt_reason: int | None = None
-    halt_detail: int | None = None
-
-
-@dataclass(slots=True)
-class OrderRow:
-    """An order and how far it is; `new` until it has a row."""
-
-    order: Order
-    seq: int
-    time_ms: int
-    state: str
-    remaining: int
-    filled: int = 0
-    voided: int = 0
-    reason: int | None = None
-    last_seq: int = 0
-    new: bool = False
-
-    def reserved(self) -> tuple[int, int]:
-        """(asset, amount) that the order holds while it rests with what remains."""
-        order = self.order
-        if order.side == Side.SELL:
-            return order.instrument, self.remaining * KILOGRAMS_PER_TONNE
-        notional = self.remaining * order.price
-        return order.asset, notional + fee_of(notional, order.max_fee_bps)
-
-
-@dataclass(slots=True)
-class TradeRow:
-    """A trade and whether it was undone; `new` until it has a row."""
-
-    trade: happened.Traded
-    seq: int
-    time_ms: int
-    voided_seq: int | None = None
-    void_reason: int | None = None
-    new: bool = False
-
-
-@dataclass(slots=True)
-class WithdrawalRow:
-    """A withdrawal, `number` None when it was refused; `new` until it has a row.
-
-    `held` of the amount is set aside for it: an exit that came first takes from that, and what
-    comes in later fills it up again.
-    """
-
-    account: bytes
-    nonce: int
-    asset: int
-    amount: int
-    held: int
-    seq: int
-    time_ms: int
-    number: int | None = None
-    after_trade: int | None = None
-    reason: int | None = None
-    voided_seq: int | None = None
-    void_reason: int | None = None
-    new: bool = False
-
-
-@dataclass(slots=True)
-class TraderRow:
-    """The lowest nonce that a trader has not used, and the used ones above it."""
-
-    lowest_unused: int = 0
-    used: set[int] = field(default_factory=set)
-
-    def use(self, nonce: int) -> None:
-        if nonce < self.lowest_unused:
-            return
-        self.used.add(nonce)
-        while self.lowest_unused in self.used:
-            self.used.remove(self.lowest_unused)
-            self.lowest_unused += 1
-
-
-@dataclass(slots=True)
-class MarketRow:
-    """What a run adds to a market; the last print, when it has one."""
-
-    trades: int = 0
-    tonnes: int = 0
-    turnover: int = 0
-    last_trade: int | None = None
-    last_price: int | None = None
-    last_time_ms: int | None = None
-    #: A void may have taken the last print away: it is looked up anew.
-    undone: bool = False
-
-
-class Movement(NamedTuple):
-    """A change of a total, in the order of the entries and of the events in them."""
-
-    account: bytes
-    seq: int
-    ordinal: int
-    time_ms: int
-    asset: int
-    change: int
-    balance: int
-    kind: str
-    reference: int | None
 
 
 @dataclass(slots=True)
@@ -223,6 +105,7 @@ class MarketProjection:
     markets: dict[tuple[int, int], MarketRow] = field(default_factory=dict)
     assets: dict[int, tuple[bool, int]] = field(default_factory=dict)
     instruments: dict[int, int] = field(default_factory=dict)
+    _waiting: dict[BalanceKey, list[WithdrawalRow]] = field(default_factory=dict)
     _entry: Entry | None = None
     _ordinal: int = 0
 
@@ -303,15 +186,19 @@ class MarketProjection:
         self.move(account, asset, -taken, kind, None)
         return taken
 
+    def wait(self, row: WithdrawalRow) -> None:
+        """Add a withdrawal that is not settled; they come in the order of their numbers."""
+        assert row.number is not None
+        self.withdrawals[row.number] = row
+        self._waiting.setdefault((row.account, row.asset), []).append(row)
+
     def pending(self, account: bytes, asset: int) -> list[WithdrawalRow]:
         """An account's withdrawals that are neither settled nor voided, in their order."""
         settled = self.state.settled_withdrawal
         return [
             row
-            for number, row in sorted(self.withdrawals.items())
-            if number > settled
-            and row.voided_seq is None
-            and (row.account, row.asset) == (account, asset)
+            for row in self._waiting.get((account, asset), ())
+            if row.voided_seq is None and (row.number or 0) > settled
         ]
 
     def hold(self, row: OrderRow, sign: int) -> None:
@@ -452,7 +339,7 @@ def _deposit(to: MarketProjection, entry: Entry, event: happened.DepositCredited
 
 def _withdrawal(to: MarketProjection, entry: Entry, event: happened.WithdrawalAccepted) -> None:
     to.move(event.account, event.asset, -event.amount, "withdrawal", event.number)
-    to.withdrawals[event.number] = WithdrawalRow(
+    made = WithdrawalRow(
         event.account,
         event.nonce,
         event.asset,
@@ -464,6 +351,7 @@ def _withdrawal(to: MarketProjection, entry: Entry, event: happened.WithdrawalAc
         event.after_trade,
         new=True,
     )
+    to.wait(made)
     to.state.last_withdrawal = event.number
 
 
