@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.journal import Head
@@ -69,25 +69,33 @@ def read_acts(
     if states:
         query = query.where(venue_acts.c.state.in_([state.value for state in states]))
     rows = connection.execute(query.order_by(venue_acts.c.number).limit(limit)).mappings()
-    return [
-        VenueAct(
-            row["number"],
-            ActKind(row["kind"]),
-            row["first_trade"],
-            row["last_trade"],
-            row["first_withdrawal"],
-            row["last_withdrawal"],
-            Head(row["seq"], bytes(row["head"])),
-            bytes(row["content"]),
-            bytes(row["signatures"]),
-            bytes(row["sequencer_signature"]),
-            bytes(row["watcher_signature"]),
-            ActState(row["state"]),
-            row["transaction_key"],
-            row["reason"],
-        )
-        for row in rows
-    ]
+    return [_act(row) for row in rows]
+
+
+def newest_acts(connection: Connection, venue: int, count: int) -> list[VenueAct]:
+    """The venue's last `count` acts in the order of their numbers."""
+    query = select(venue_acts).where(venue_acts.c.venue == venue)
+    query = query.order_by(venue_acts.c.number.desc()).limit(count)
+    return [_act(row) for row in connection.execute(query).mappings()][::-1]
+
+
+def _act(row: RowMapping) -> VenueAct:
+    return VenueAct(
+        row["number"],
+        ActKind(row["kind"]),
+        row["first_trade"],
+        row["last_trade"],
+        row["first_withdrawal"],
+        row["last_withdrawal"],
+        Head(row["seq"], bytes(row["head"])),
+        bytes(row["content"]),
+        bytes(row["signatures"]),
+        bytes(row["sequencer_signature"]),
+        bytes(row["watcher_signature"]),
+        ActState(row["state"]),
+        row["transaction_key"],
+        row["reason"],
+    )
 
 
 def last_act_number(connection: Connection, venue: int) -> int:
