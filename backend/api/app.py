@@ -13,8 +13,11 @@ from fastapi.openapi.utils import get_openapi
 
 from backend.api import errors, pages, session
 from backend.api.errors import Problem
+from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
+from backend.api.order_schema import add_order_entry
+from backend.api.orders import OrderEntry
 from backend.api.routes import accounts, classes, custody, health, registry, retirements
 from backend.api.services import Services
 from backend.chain.rpc import Rpc
@@ -30,7 +33,8 @@ CHAIN_TIMEOUT_SECONDS = 1.0
 DESCRIPTION = """\
 Carbon credits held in trust at a registry, mirrored by tokens, retired for ever with serials.
 
-Everything here is read-only: what changes the registry is signed by wallets and sent to the chain.
+What changes the registry is signed by wallets and sent to the chain; what is traded is signed by
+wallets and sent here. Nothing here moves what nobody signed.
 Every answer names the chain block it is true at (`head`); everything in it can be checked against
 the chain without this service. Integers are decimal strings. Lists are pages: pass `next_cursor`
 as `cursor`. Errors are problem details (RFC 9457) with a stable `type`.
@@ -42,6 +46,7 @@ _TAGS = [
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
+    {"name": "orders", "description": "Signed orders, cancels and withdrawals to the venue."},
     {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
 ]
@@ -58,11 +63,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     if settings.chain_url is not None:
         chain = Rpc(settings.chain_url, timeout=CHAIN_TIMEOUT_SECONDS, patience=0.0)
     services = Services(opened, chain, settings.nats_url, settings.chain_id, settings.confirmations)
-    metrics = Metrics()
+    gateway, metrics = Gateway(settings.nats_url, settings.chain_id, settings.venue), Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with services.following():
+        async with services.following(), gateway.running():
             yield
         if database is None:
             opened.close()
@@ -78,6 +83,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         redirect_slashes=False,
     )
     app.state.services, app.state.metrics = services, metrics
+    app.state.gateway = gateway
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     for module in (classes, accounts, custody, retirements, registry, health):
@@ -85,6 +91,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(session.router)
     app.include_router(pages.router)
     app.add_middleware(Surroundings, metrics=metrics)
+    app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -103,6 +110,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(made.pop("$defs", {}))
         shapes["Problem"] = made
+        add_order_entry(schema)
         for name in ("HTTPValidationError", "ValidationError"):
             shapes.pop(name, None)
         app.openapi_schema = schema
@@ -129,5 +137,7 @@ def serve(settings: Settings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        loop="uvloop",
+        http="httptools",
         timeout_graceful_shutdown=10,
     )

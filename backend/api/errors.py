@@ -35,6 +35,7 @@ STATUS: dict[type[CausewayError], int] = {
     # Not a failure of the service: whoever asks for a chain block far ahead raises no alarm.
     errors.IndexBehind: 409,
     errors.ChainRejected: 502,
+    errors.OutcomeUnknown: 504,
     errors.LocalError: 500,
 }
 _TITLES = {
@@ -44,6 +45,16 @@ _TITLES = {
     "no-such-route": "There is no such route",
     "method-not-allowed": "The route does not take this method",
     "index-behind": "The chain index is behind",
+    "bad-signature": "The signature is not the trader's",
+    "conflict": "The same identifier belongs to something else",
+    "late": "The deadline passed before it was taken",
+    "nonce-gone": "The nonce is long past",
+    "nonce-too-far": "The nonce is too far ahead",
+    "outcome-unknown": "No answer came in time",
+    "too-large": "The request is too large",
+    "too-many-requests": "Too much of one trader is under way",
+    "venue-busy": "The venue has too much to do",
+    "venue-unavailable": "The venue takes no commands at this moment",
     "not-signed-in": "This is shown to its account alone",
     "database-unavailable": "The database does not answer",
     "internal": "Something went wrong here",
@@ -111,6 +122,25 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def problem_body(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    values: dict[str, Any] | None = None,
+    broken: Sequence[BrokenRule] = (),
+) -> Problem:
+    """One problem."""
+    return Problem(
+        type=PREFIX + code,
+        title=_TITLES.get(code, HTTPStatus(status).phrase),
+        status=status,
+        detail=detail,
+        values=_plain(values or {}),
+        errors=list(broken),
+    )
+
+
 def problem(
     status: int,
     code: str,
@@ -121,14 +151,7 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """One problem as an answer that no cache keeps."""
-    body = Problem(
-        type=PREFIX + code,
-        title=_TITLES.get(code, HTTPStatus(status).phrase),
-        status=status,
-        detail=detail,
-        values=_plain(values or {}),
-        errors=list(broken),
-    )
+    body = problem_body(status, code, detail, values=values, broken=broken)
     return JSONResponse(
         body.model_dump(),
         status,

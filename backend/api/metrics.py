@@ -27,6 +27,27 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self.commands = Counter(
+            "causeway_api_commands",
+            "Signed messages, by what became of them.",
+            ["kind", "outcome"],
+            registry=self._registry,
+        )
+        self.held_back = Counter(
+            "causeway_api_held_back",
+            "Requests refused because too many commands were under way, of a trader or the venue.",
+            ["bound"],
+            registry=self._registry,
+        )
+        self.subscribers = Gauge(
+            "causeway_api_stream_subscribers", "Open streams.", registry=self._registry
+        )
+        self.dropped = Counter(
+            "causeway_api_streams_dropped",
+            "Streams that were closed, by why.",
+            ["reason"],
+            registry=self._registry,
+        )
         self._up = Gauge(
             "causeway_up",
             "Whether a service answers (1) or not (0); services that are off are left out.",

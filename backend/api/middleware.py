@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api.errors import from_bug
 from backend.api.metrics import Metrics
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _log = structlog.get_logger("causeway.api")
 
 #: Pages load one style sheet of ours and nothing else; no script runs, nothing frames them.
@@ -42,14 +42,14 @@ class Surroundings:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         began, status, started = time.perf_counter(), 500, False
 
         async def send_dressed(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                _dress(MutableHeaders(scope=message), scope["path"], request_id)
+                dress(MutableHeaders(scope=message), scope["path"], request_id)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -82,7 +82,7 @@ class Surroundings:
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 
 
-def _dress(headers: MutableHeaders, path: str, request_id: str) -> None:
+def dress(headers: MutableHeaders, path: str, request_id: str) -> None:
     for name, value in SECURITY.items():
         headers[name] = value
     is_page = headers.get("content-type", "").startswith("text/html")
