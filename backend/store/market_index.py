@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from backend.domain.orders import NO_DETAILS, Account, Order
 from backend.domain.venue_events import Traded
+from backend.errors import JournalInconsistent
 from backend.store.copying import copy_lines
 from backend.store.database import raw
 from backend.store.market_projection import (
@@ -99,6 +100,35 @@ def clear_market(connection: Connection, venue: int) -> None:
     lock_state(connection, venue)
     for table in MARKET_TABLES:
         connection.execute(table.delete().where(table.c.venue == venue))
+
+
+def check_market(connection: Connection, venue: int) -> None:
+    """L7 over everything projected; raises JournalInconsistent naming every asset that breaks it.
+
+    What was deposited, less what exits took, is what accounts have, what was charged, what was
+    bought to retire and what withdrawals hold; no account has reserved more than it has.
+    """
+    rows = raw(connection).execute(
+        "WITH moves AS (SELECT asset, amount FROM venue_deposits WHERE venue = %(venue)s"
+        " UNION ALL SELECT asset, -amount FROM venue_exits WHERE venue = %(venue)s AND amount > 0"
+        " UNION ALL SELECT asset, -total FROM venue_balances WHERE venue = %(venue)s"
+        " UNION ALL SELECT asset, -held FROM venue_withdrawals WHERE venue = %(venue)s"
+        " UNION ALL SELECT asset, -maker_fee - taker_fee FROM venue_trades"
+        " WHERE venue = %(venue)s AND voided_seq IS NULL"
+        " UNION ALL SELECT instrument, -1000 * quantity FROM venue_trades"
+        " WHERE venue = %(venue)s AND voided_seq IS NULL AND retired)"
+        " SELECT asset, sum(amount) FROM moves GROUP BY asset HAVING sum(amount) <> 0"
+        " OR EXISTS (SELECT FROM venue_balances b WHERE b.venue = %(venue)s"
+        " AND b.asset = moves.asset AND NOT (0 <= reserved AND reserved <= total)) ORDER BY asset",
+        {"venue": venue},
+    )
+    breaks = [{"asset": str(row[0]), "missing": str(row[1])} for row in rows]
+    if breaks:
+        raise JournalInconsistent(
+            f"L7 is broken in {len(breaks)} assets of venue {venue}; of asset "
+            f"{breaks[0]['asset']} {breaks[0]['missing']} are missing",
+            breaks=breaks,
+        )
 
 
 # ── what stood before ────────────────────────────────────────────────────────────────────────
