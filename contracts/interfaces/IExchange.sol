@@ -136,7 +136,6 @@ interface IExchange {
     error OrderLifetimeTooLong(address trader, uint64 nonce, uint256 lifetime);
     error OrderOverfilled(address trader, uint64 nonce, uint256 filled, uint256 quantity);
     error OrderInvalidated(address trader, uint64 nonce, uint256 matchTime, uint256 invalidatedAt);
-    error OrderNonceWithdrawn(address trader, uint64 nonce);
     error OrderExiting(address trader, uint64 nonce, uint256 matchTime, uint256 exitRequestedAt);
 
     error TradeSelf(uint64 number, address trader);

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Order, Withdrawal} from "../interfaces/IExchange.sol";
+import {RawMemory} from "./RawMemory.sol";
+
+/// @title EIP-712 digests of everything that is signed for an Exchange, and who signed them.
+/// @notice Signatures here are 64 bytes, r ‖ vs (EIP-2098).
+library MessageHashes {
+    bytes32 internal constant ORDER_TYPEHASH = keccak256(
+        "Order(address trader,uint64 nonce,uint256 instrument,address asset,uint8 side,"
+        "uint64 quantity,uint128 price,uint16 maxFeeBps,uint40 signedAt,uint40 expiry,"
+        "uint8 conditions,bytes32 detailsHash,uint8 signatureKind)"
+    );
+    bytes32 internal constant WITHDRAWAL_TYPEHASH = keccak256(
+        "Withdrawal(address trader,uint64 nonce,uint256 asset,uint128 amount,uint8 signatureKind)"
+    );
+    bytes32 internal constant BATCH_TYPEHASH = keccak256("Batch(bytes batch)");
+    bytes32 internal constant ANCHOR_TYPEHASH = keccak256("Anchor(uint64 seq,bytes32 head)");
+    bytes32 internal constant VOID_TYPEHASH = keccak256(
+        "Void(uint64 firstTrade,uint64 lastTrade,uint64 firstWithdrawal,uint64 lastWithdrawal,"
+        "uint8 reason,uint64 seq,bytes32 head)"
+    );
+    bytes32 internal constant INTENT_TYPEHASH = keccak256(
+        "DepositIntent(address owner,address asset,uint256 amount,uint256 nonce,uint256 deadline)"
+    );
+
+    /// @dev The buffer: 14 words of an order, then 3 of a digest's preimage, then 4 of ecrecover.
+    uint256 private constant PREIMAGE = 14 * 32;
+    uint256 private constant RECOVERY = PREIMAGE + 3 * 32;
+    uint256 private constant BUFFER_BYTES = RECOVERY + 4 * 32;
+    uint256 private constant WITHDRAWAL_BYTES = 6 * 32;
+
+    /// @notice A buffer in which any number of messages of this domain are hashed in turn.
+    function newBuffer(bytes32 separator) internal pure returns (uint256 buffer) {
+        buffer = RawMemory.allocate(BUFFER_BYTES);
+        RawMemory.store(buffer + PREIMAGE, 0x1901);
+        RawMemory.store(buffer + PREIMAGE + 32, uint256(separator));
+    }
+
+    /// @notice Digest of an order out of a batch. `packed` is the first word of its 38 bytes.
+    function ofPackedOrder(
+        uint256 buffer,
+        uint256 trader,
+        uint256 packed,
+        uint256 instrument,
+        uint256 asset,
+        uint256 signedAt,
+        uint256 expiry,
+        uint256 detailsHash
+    ) internal pure returns (bytes32) {
+        unchecked {
+            RawMemory.store(buffer, uint256(ORDER_TYPEHASH));
+            RawMemory.store(buffer + 0x20, trader);
+            RawMemory.store(buffer + 0x40, packed >> 176 & type(uint48).max);
+            RawMemory.store(buffer + 0x60, instrument);
+            RawMemory.store(buffer + 0x80, asset);
+            RawMemory.store(buffer + 0xa0, packed & 1);
+            RawMemory.store(buffer + 0xc0, packed >> 120 & type(uint56).max);
+            RawMemory.store(buffer + 0xe0, packed >> 16 & type(uint104).max);
+            RawMemory.store(buffer + 0x100, packed >> 8 & 0xff);
+            RawMemory.store(buffer + 0x120, signedAt);
+            RawMemory.store(buffer + 0x140, expiry);
+            RawMemory.store(buffer + 0x160, packed >> 1 & 0x3f);
+            RawMemory.store(buffer + 0x180, detailsHash);
+            RawMemory.store(buffer + 0x1a0, packed >> 7 & 1);
+        }
+        return _digest(buffer, RawMemory.hash(buffer, PREIMAGE));
+    }
+
+    /// @notice Digest of a withdrawal out of a batch.
+    function ofPackedWithdrawal(
+        uint256 buffer,
+        uint256 trader,
+        uint256 nonce,
+        uint256 asset,
+        uint256 amount,
+        uint256 kind
+    ) internal pure returns (bytes32) {
+        unchecked {
+            RawMemory.store(buffer, uint256(WITHDRAWAL_TYPEHASH));
+            RawMemory.store(buffer + 0x20, trader);
+            RawMemory.store(buffer + 0x40, nonce);
+            RawMemory.store(buffer + 0x60, asset);
+            RawMemory.store(buffer + 0x80, amount);
+            RawMemory.store(buffer + 0xa0, kind);
+        }
+        return _digest(buffer, RawMemory.hash(buffer, WITHDRAWAL_BYTES));
+    }
+
+    /// @notice Digest of a batch that lies in memory.
+    function ofBatch(uint256 buffer, uint256 batchAt, uint256 length)
+        internal
+        pure
+        returns (bytes32)
+    {
+        uint256 content = uint256(RawMemory.hash(batchAt, length));
+        return _digest(buffer, RawMemory.hashPair(uint256(BATCH_TYPEHASH), content));
+    }
+
+    /// @notice Who signed the 64 bytes at a place of the calldata; 0 when nobody did.
+    /// @dev The second s of every signature is left in (EIP-2098 all but excludes it): nothing
+    /// here is once-only by its signature.
+    function signerAt(uint256 buffer, bytes32 digest, uint256 place)
+        internal
+        view
+        returns (uint256 signer)
+    {
+        uint256 input = buffer + RECOVERY;
+        // Safe: writes the buffer's own last four words and the scratch word at 0, which stays 0
+        // when the precompile finds no signer and returns nothing.
+        assembly ("memory-safe") {
+            let vs := calldataload(add(place, 0x20))
+            mstore(input, digest)
+            mstore(add(input, 0x20), add(27, shr(255, vs)))
+            mstore(add(input, 0x40), calldataload(place))
+            mstore(add(input, 0x60), shr(1, shl(1, vs)))
+            mstore(0x00, 0)
+            pop(staticcall(gas(), 1, input, 0x80, 0x00, 0x20))
+            signer := mload(0x00)
+        }
+    }
+
+    function structHash(Order calldata order) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ORDER_TYPEHASH, order));
+    }
+
+    function structHash(Withdrawal calldata withdrawal) internal pure returns (bytes32) {
+        return keccak256(abi.encode(WITHDRAWAL_TYPEHASH, withdrawal));
+    }
+
+    function _digest(uint256 buffer, bytes32 message) private pure returns (bytes32) {
+        unchecked {
+            RawMemory.store(buffer + PREIMAGE + 64, uint256(message));
+            // 0x1901 stands in the last two bytes of its word.
+            return RawMemory.hash(buffer + PREIMAGE + 30, 66);
+        }
+    }
+}

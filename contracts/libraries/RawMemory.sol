@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title Words at memory addresses, for records that are packed tighter than Solidity's structs.
+/// @dev Safe, because every address given lies in a region that `allocate` reserved (or in the
+/// scratch space, below 0x40), and every word is stored before it is loaded.
+library RawMemory {
+    function load(uint256 at) internal pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(at)
+        }
+    }
+
+    function store(uint256 at, uint256 word) internal pure {
+        assembly ("memory-safe") {
+            mstore(at, word)
+        }
+    }
+
+    /// @dev What was there before is still there: the caller stores before it loads.
+    function allocate(uint256 size) internal pure returns (uint256 at) {
+        assembly ("memory-safe") {
+            at := mload(0x40)
+            mstore(0x40, add(at, size))
+        }
+    }
+
+    /// @dev keccak256 of two words, in the scratch space.
+    function hashPair(uint256 first, uint256 second) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            mstore(0x00, first)
+            mstore(0x20, second)
+            digest := keccak256(0x00, 0x40)
+        }
+    }
+
+    function hash(uint256 at, uint256 length) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            digest := keccak256(at, length)
+        }
+    }
+}
