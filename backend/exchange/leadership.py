@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from backend.domain.commands import Command
+from backend.domain.eip712 import SigningDomain
 from backend.domain.journal import Head
-from backend.domain.orders import Account
+from backend.domain.orders import Account, exchange_domain
 from backend.domain.venue_events import Event
+from backend.matching.engine import Engine
 from backend.store.venue_acts import ActState, VenueAct
 
-if TYPE_CHECKING:
-    from backend.matching.engine import Engine
-
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class VenueConfig:
+    """What a venue's sequencer is told: its place, its Exchange, its key, its bounds."""
+
+    chain_id: int
+    exchange: Account
+    private_key: bytes = field(repr=False)
+    #: The Exchange's immutables.
+    window_seconds: int = 600
+    skew_seconds: int = 15
+    venue: int = 1
+    name: str = "main"
+    #: Chain blocks on top of one before its facts are journalled.
+    confirmations: int = 0
+    maker_bps: int = 10
+    taker_bps: int = 20
+    #: Commands that may wait, of all traders and of one; more is answered `busy`.
+    most_waiting: int = 10_000
+    most_per_trader: int = 1_024
+    #: How long a leader that gives no sign of life stays one.
+    lease_seconds: float = 2.0
+
+    @property
+    def domain(self) -> SigningDomain:
+        """What this venue's messages are signed for."""
+        return exchange_domain(self.chain_id, "0x" + self.exchange.hex())
 
 
 class Leader(Protocol):
@@ -42,6 +70,9 @@ class Leader(Protocol):
 
     async def submit(self, command: Command) -> list[Event]:
         """Journal an act of the venue or a fact of the chain; its events, once committed."""
+
+    async def submit_all(self, commands: Sequence[Command]) -> list[list[Event]]:
+        """Several in their order; InvalidValue at the first that cannot be journalled."""
 
     async def signatures(
         self, orders: Sequence[tuple[Account, int]]

@@ -16,7 +16,7 @@ from sqlalchemy import (
     func,
 )
 
-from backend.store.tables import metadata
+from backend.store.tables import metadata, participant_changes
 from backend.store.types import Text
 
 venues = Table(
@@ -51,6 +51,21 @@ Index(
     journal.c.venue,
     journal.c.seq,
     postgresql_where=journal.c.trader.is_not(None),
+)
+
+#: Facts of the chain and acts of the venue, few among the traders' commands.
+Index(
+    "ix_journal_facts",
+    journal.c.venue,
+    journal.c.kind,
+    journal.c.seq,
+    postgresql_where=journal.c.trader.is_(None),
+)
+#: The leader reads admissions in the chain's order.
+Index(
+    "ix_participant_changes_place",
+    participant_changes.c.block_number,
+    participant_changes.c.log_index,
 )
 
 #: One row a venue: its newest epoch, who leads, and until when without a sign of life (the

@@ -31,6 +31,8 @@ CREATE TABLE journal (
     CONSTRAINT pk_journal PRIMARY KEY (venue, seq)
 );
 CREATE INDEX ix_journal_nonces ON journal (trader, nonce, venue, seq) WHERE trader IS NOT NULL;
+CREATE INDEX ix_journal_facts ON journal (venue, kind, seq) WHERE trader IS NULL;
+CREATE INDEX ix_participant_changes_place ON participant_changes (block_number, log_index);
 ALTER TABLE journal ALTER COLUMN entry SET STORAGE EXTERNAL;
 ALTER TABLE journal ALTER COLUMN events SET STORAGE EXTERNAL;
 

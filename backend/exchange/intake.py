@@ -1,0 +1,166 @@
+"""Commands on their way in: decoded, bounded, their signatures checked, ready for the leader.
+
+A command waits in one of two queues: for its signature, then for the leader. Both count against
+the bounds of the venue and of its trader; what comes beyond them is answered `busy` at once and
+uses nothing up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from backend.bus.venue_messages import (
+    AnswerCode,
+    decode_request,
+    encode_refused,
+    encode_reply,
+)
+from backend.chain.signatures import Verifier
+from backend.domain.commands import PlaceCancel, PlaceOrder, PlaceWithdrawal, TraderCommand
+from backend.domain.orders import Account
+from backend.errors import InvalidValue, NotAuthorised
+
+#: Commands whose signatures are checked in one go.
+CHECK_AT_ONCE: Final = 128
+
+
+class Item:
+    """One command of a request."""
+
+    __slots__ = (
+        "command",
+        "is_cancel",
+        "looked_up",
+        "nonce",
+        "record",
+        "request",
+        "slot",
+        "trader",
+    )
+
+    def __init__(self, command: TraderCommand, record: bytes, request: Incoming, slot: int) -> None:
+        self.command = command
+        self.record = record
+        self.request = request
+        self.slot = slot
+        self.trader: Account = command[0][0]
+        self.nonce: int = command[0][1]
+        self.is_cancel = type(command) is PlaceCancel
+        #: The journal was asked: no earlier cancel names this nonce.
+        self.looked_up = False
+
+    @property
+    def is_pre_signed(self) -> bool:
+        """Whether the chain, not a signature, says that its trader stands by it."""
+        command = self.command
+        return isinstance(command, PlaceOrder | PlaceWithdrawal) and bool(command[0].signature_kind)
+
+
+class Incoming:
+    """One request: its commands are answered one by one, the reply goes out with the last."""
+
+    __slots__ = ("answers", "deadline_ms", "open", "reply_to")
+
+    def __init__(self, reply_to: str, deadline_ms: int, count: int) -> None:
+        self.reply_to = reply_to
+        self.deadline_ms = deadline_ms
+        self.answers: list[bytes] = [b""] * count
+        self.open = count
+
+
+class Intake:
+    """Queue of one leader. `reply(subject, body)` sends a reply; `wake` says that work is ready."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        reply: Callable[[str, bytes], None],
+        wake: Callable[[], None],
+        *,
+        most_waiting: int,
+        most_per_trader: int,
+    ) -> None:
+        self._verifier = verifier
+        self._reply = reply
+        self._wake = wake
+        self._most_waiting = most_waiting
+        self._most_per_trader = most_per_trader
+        self._unchecked: deque[Item] = deque()
+        self._arrived = asyncio.Event()
+        self._per_trader: Counter[Account] = Counter()
+        #: Commands that are not answered yet.
+        self.waiting = 0
+        self.ready: deque[Item] = deque()
+        #: Set when the leader stops: nothing more is taken.
+        self.closed = False
+
+    def take(self, body: bytes, reply_to: str) -> None:
+        """A message of the bus."""
+        try:
+            request = decode_request(body)
+        except InvalidValue as error:
+            self._reply(reply_to, encode_reply([encode_refused(AnswerCode.INVALID, error.message)]))
+            return
+        incoming = Incoming(reply_to, request.deadline_ms, len(request.commands))
+        full = self.closed or self.waiting + len(request.commands) > self._most_waiting
+        self.waiting += len(request.commands)
+        for slot, (command, record) in enumerate(request.commands):
+            item = Item(command, record, incoming, slot)
+            self._per_trader[item.trader] += 1
+            if full:
+                self.answer(item, encode_refused(AnswerCode.BUSY, "the venue has enough to do"))
+            elif self._per_trader[item.trader] > self._most_per_trader:
+                self.answer(item, encode_refused(AnswerCode.BUSY, "the trader has enough waiting"))
+            else:
+                self._unchecked.append(item)
+        if self._unchecked:
+            self._arrived.set()
+
+    def answer(self, item: Item, answer: bytes) -> None:
+        """Answer one command; the reply goes out when its request has every answer."""
+        self.waiting -= 1
+        left = self._per_trader[item.trader] - 1
+        if left:
+            self._per_trader[item.trader] = left
+        else:
+            del self._per_trader[item.trader]
+        request = item.request
+        request.answers[item.slot] = answer
+        request.open -= 1
+        if not request.open:
+            self._reply(request.reply_to, encode_reply(request.answers))
+
+    async def check_signatures(self) -> None:
+        """Check what arrives, for ever; in a thread, because recovery leaves Python's lock."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "causeway-signatures") as pool:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._unchecked:
+                    count = min(len(self._unchecked), CHECK_AT_ONCE)
+                    items = [self._unchecked.popleft() for _ in range(count)]
+                    found = await loop.run_in_executor(pool, self._check, items)
+                    for item, complaint in zip(items, found, strict=True):
+                        if complaint:
+                            refused = encode_refused(AnswerCode.BAD_SIGNATURE, complaint)
+                            self.answer(item, refused)
+                        else:
+                            self.ready.append(item)
+                    self._wake()
+
+    def _check(self, items: Sequence[Item]) -> list[str]:
+        """Per command what is wrong with its signature, nothing when it is right."""
+        check = self._verifier.check
+        found = []
+        for item in items:
+            try:
+                check(item.command)
+                found.append("")
+            except (InvalidValue, NotAuthorised) as error:
+                found.append(error.message)
+        return found
