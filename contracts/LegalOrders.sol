@@ -20,6 +20,8 @@ contract LegalOrders is ILegalOrders, Signers, EIP712, AccessManaged {
     bytes32 private constant CANCEL_TYPEHASH = keccak256("Cancel(bytes32 orderId)");
     /// @dev The gas of one execution bounds what one order moves.
     uint256 private constant MAX_IDS = 64;
+    /// @dev Tier of Causeway's own contracts in Participants.
+    uint8 private constant CAUSEWAY_CONTRACT = 255;
 
     struct Record {
         State state;
@@ -107,6 +109,9 @@ contract LegalOrders is ILegalOrders, Signers, EIP712, AccessManaged {
         Record memory record = _requireScheduled(orderId);
         if (block.timestamp < record.executableAt) {
             revert LegalOrderEarly(orderId, record.executableAt, block.timestamp);
+        }
+        if (PARTICIPANTS.participant(order.from).tier == CAUSEWAY_CONTRACT) {
+            revert IParticipants.ParticipantIsCausewayContract(order.from);
         }
 
         _orders[orderId].state = State.Executed;

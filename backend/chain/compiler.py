@@ -33,6 +33,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "RetirementCertificates": "contracts/RetirementCertificates.sol",
     "CarbonCredits": "contracts/CarbonCredits.sol",
     "Trust": "contracts/Trust.sol",
+    "Exchange": "contracts/Exchange.sol",
     "TestSettlementAsset": "contracts/testing/TestSettlementAsset.sol",
 }
 _PACKAGE: Final = "@openzeppelin/contracts"

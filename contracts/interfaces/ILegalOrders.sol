@@ -60,7 +60,8 @@ interface ILegalOrders {
         external
         returns (bytes32 orderId);
 
-    /// @notice Anyone executes after the delay.
+    /// @notice Anyone executes after the delay. Refused out of a contract of Causeway: what an
+    /// Exchange holds is many accounts' (L7).
     function execute(Order calldata order) external;
 
     /// @notice Typed data: Cancel(bytes32 orderId).

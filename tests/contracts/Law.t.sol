@@ -93,6 +93,27 @@ contract LawTest is Deployment {
         legal.execute(order);
     }
 
+    function test_L7_no_order_takes_out_of_a_contract_of_causeway() public {
+        address venue = address(0x2001);
+        participants.admit(venue, 3, "HK", FAR);
+        transfer(holder, venue, id, 50_000);
+        ILegalOrders.Order memory order = orderOf(ILegalOrders.Kind.Transfer, 1);
+        ILegalOrders.Order memory recovery = orderOf(ILegalOrders.Kind.Recovery, 0);
+        order.from = recovery.from = venue;
+        scheduled(order);
+        scheduled(recovery);
+        // Also when it becomes one only after the order was scheduled.
+        participants.addCausewayContract(venue);
+        vm.warp(NOW + DELAY);
+        bytes memory reason =
+            abi.encodeWithSelector(IParticipants.ParticipantIsCausewayContract.selector, venue);
+        vm.expectRevert(reason);
+        legal.execute(order);
+        vm.expectRevert(reason);
+        legal.execute(recovery);
+        equal(credits.balanceOf(venue, id), 50_000, "what its accounts own");
+    }
+
     function test_L5_roles_do_not_mix_and_thresholds_count() public {
         address freezer = vm.addr(FREEZER);
         ILegalOrders.Order memory order = orderOf(ILegalOrders.Kind.Transfer, 1);
