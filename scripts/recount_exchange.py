@@ -270,8 +270,9 @@ class Books:
     ) -> None:
         if (first, first_withdrawal) != (self.settled[0] + 1, self.settled[1] + 1):
             self.wrong.append(f"trades {first} to {last} were voided after {self.settled}")
-        self.voided += last - first + 1
-        self.settled = (last, last_withdrawal)
+        # A range that ends before it begins is empty.
+        self.voided += max(last - first + 1, 0)
+        self.settled = (max(first - 1, last), max(first_withdrawal - 1, last_withdrawal))
 
     def on_Claimed(self, account: str, asset: int, amount: int) -> None:  # noqa: N802
         self.claimable[account, asset] -= amount

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from os import PathLike
 from pathlib import Path
@@ -14,13 +15,16 @@ from backend.audit.code import AUDITED, check_code, require_deployment
 from backend.audit.conservation import check_conservation
 from backend.audit.custody import CustodyStatement, read_statement
 from backend.audit.evidence import Evidence, Progress, gather
+from backend.audit.exchange import EXCHANGE
 from backend.audit.finality import check_finality, check_once
 from backend.audit.ledger import Ledger
 from backend.audit.legal import LegalRecord
 from backend.audit.manager import Manager
 from backend.audit.register import Register
+from backend.audit.replay import check_replay
 from backend.audit.report import LAWS, AuditReport, CodeReport, Findings
 from backend.audit.serials import check_serials
+from backend.audit.venue import check_venue
 from backend.chain.compiler import CompiledContract, compile_contracts
 from backend.chain.manifest import Deployment
 from backend.chain.rpc import Rpc
@@ -35,12 +39,31 @@ HOLDS = {
     "L3": "every credit outstanding is live in the registry exports given; reserve reports come "
     "with a later version",
     "L4": "certificates and confirmations are as published and follow each other without gap",
-    "L5": "every mint, confirmation, act of law and transfer was signed by those entitled then, "
-    "who were appointed as the deployment file says or after the delay",
-    "L10": "receipts, certificates, confirmations and orders took effect once",
-    "L11": "every amount is an integer in bounds and every transfer conserves the sum",
+    "L5": "every mint, confirmation, act of law, transfer, fill, withdrawal and settlement was "
+    "signed by those entitled then, who were appointed as the deployment file says or after the "
+    "delay",
+    "L6": "every fill is within quantity, price limit, fee cap, expiry and conditions; replayed, "
+    "the journal gives the same trades",
+    "L7": "every account adds up from the events as it is stored, and the Exchange holds at least "
+    "their sum in every asset",
+    "L8": "nobody is frozen but by a published order; every claim, exit and retirement goes "
+    "through while paused",
+    "L9": "the journal is one chain of signed entries, holds the facts of the chain in their "
+    "order, and replayed gives what was settled, voided and anchored",
+    "L10": "receipts, certificates, confirmations, orders, deposits, trades and withdrawals took "
+    "effect once",
+    "L11": "every amount is an integer in bounds, every fee is rounded down and every transfer "
+    "conserves the sum",
 }
 NO_EXCHANGE = "this deployment has no Exchange: nothing is traded, settled or deposited"
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a venue and its traders gave beside the chain."""
+
+    journal: Path | None = None
+    acknowledgements: Sequence[Path] = ()
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -55,6 +78,7 @@ def run(
     progress: Progress | None = None,
     compare_source: bool = True,
     compiler_cache: Path | None = None,
+    acknowledgements: Sequence[str | PathLike[str]] = (),
 ) -> AuditReport:
     """Judge every law at the newest chain block, from the chain and registry exports alone.
 
@@ -62,8 +86,17 @@ def run(
     `compiler_cache`: where the result is kept. Raises a CausewayError when the audit cannot be
     run: ChainUnavailable, DeploymentMismatch, UnknownLayout or InvalidValue for files.
     """
-    if journal is not None and not Path(journal).is_file():
-        raise InvalidValue("journal", str(journal), "is not a file")
+    files = {"journal": [journal] if journal is not None else [], "acknowledgement": []}
+    files["acknowledgement"] += acknowledgements
+    for kind, paths in files.items():
+        for path in paths:
+            if not Path(path).is_file():
+                raise InvalidValue(kind, str(path), "is not a file")
+    if acknowledgements and journal is None:
+        raise InvalidValue("acknowledgement", str(acknowledgements[0]), "needs --journal")
+    given = _Files(
+        None if journal is None else Path(journal), [Path(one) for one in acknowledgements]
+    )
     deployment = Deployment.load(Path(deployment_path))
     statement = read_statement(custody) if custody else None
     rpc = Rpc(rpc_url)
@@ -73,7 +106,7 @@ def run(
         for attempt in count(1):
             evidence = gather(rpc, deployment, AUDITED, progress or _silent)
             code = check_code(evidence, compiled, no_compiler)
-            findings = judge(evidence, statement, journal is not None)
+            findings = judge(evidence, statement, given)
             if attempt == ATTEMPTS:
                 evidence.require_unchanged()
             if attempt == ATTEMPTS or evidence.is_unchanged():
@@ -92,7 +125,9 @@ def _compile(wanted: bool, cache: Path | None) -> tuple[dict[str, CompiledContra
         return None, error.message
 
 
-def judge(evidence: Evidence, statement: CustodyStatement | None, has_journal: bool) -> Findings:
+def judge(
+    evidence: Evidence, statement: CustodyStatement | None, given: _Files | None = None
+) -> Findings:
     """Replay the history and check every law; the findings hold figures, gaps and breaks."""
     findings = Findings()
     register = Register(findings)
@@ -113,13 +148,13 @@ def judge(evidence: Evidence, statement: CustodyStatement | None, has_journal: b
     check_backing(findings, ledger, statement)
     check_finality(findings, evidence, ledger)
     check_once(findings, evidence, ledger)
-    _check_signatures(findings, evidence, ledger)
-    _state_gaps(findings, has_journal)
+    calls = Calls(evidence)
+    _check_signatures(findings, evidence, ledger, calls)
+    _check_exchange(findings, evidence, ledger, calls, given or _Files())
     return findings
 
 
-def _check_signatures(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
-    calls = Calls(evidence)
+def _check_signatures(findings: Findings, evidence: Evidence, ledger: Ledger, calls: Calls) -> None:
     authority = Authority(findings, evidence, ledger, calls)
     legal = LegalRecord(findings, evidence, calls)
     authority.check()
@@ -142,20 +177,16 @@ def _check_signatures(findings: Findings, evidence: Evidence, ledger: Ledger) ->
         )
 
 
-def _state_gaps(findings: Findings, has_journal: bool) -> None:
-    findings.gap("L6", NO_EXCHANGE)
-    findings.gap("L7", NO_EXCHANGE)
-    findings.gap(
-        "L8",
-        f"{NO_EXCHANGE}; checked is that nobody is frozen but by a published order; transfers and "
-        "retirement cannot be paused in these contracts",
-    )
-    findings.gap(
-        "L9",
-        "a journal was given: this version has no journal verifier"
-        if has_journal
-        else "no journal was given (--journal), and this version has no journal verifier",
-    )
+def _check_exchange(
+    findings: Findings, evidence: Evidence, ledger: Ledger, calls: Calls, given: _Files
+) -> None:
+    if EXCHANGE not in evidence.deployment.contracts:
+        for law in ("L6", "L7", "L8", "L9"):
+            findings.gap(law, NO_EXCHANGE)
+        return
+    venue = check_venue(findings, evidence, ledger, calls)
+    if venue is not None:
+        check_replay(findings, evidence, venue, given.journal, given.acknowledgements)
 
 
 def _report(evidence: Evidence, code: CodeReport, findings: Findings) -> AuditReport:

@@ -51,6 +51,7 @@ class Books:
     deposits: int = 0
     exits: dict[Holding, ChainEvent] = field(default_factory=dict)
     exits_done: int = 0
+    exits_lapsed: int = 0
     #: Operator, developer, the developer's share in basis points.
     payees: tuple[str, str, int] | None = None
 
@@ -161,6 +162,7 @@ class Books:
         args = event.args
         key = (account_of(args["account"]), args["asset"])
         self.slot(*key, event).exit_requested_at = args["requestedAt"]
+        self.exits_lapsed += key in self.exits
         self.exits[key] = event
 
     def cancel_exit(self, event: ChainEvent) -> None:
@@ -179,7 +181,7 @@ class Books:
         what = f"the exit of {args['account']} from asset {args['asset']}"
         if begun is None:
             self.broken("L8", f"{what} was executed and never requested", event)
-        elif not 2 * window <= time - slot.exit_requested_at <= 3 * window:
+        elif not 2 * window < time - slot.exit_requested_at <= 3 * window:
             self.broken(
                 "L8", f"{what} was executed {time - slot.exit_requested_at} s after its request, "
                 f"not between {2 * window} and {3 * window}", event,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -73,7 +74,7 @@ def _fact(event: ChainEvent, admissions: _Admissions) -> Command | None:
             return SetParticipant(*at, _account(args), *admissions.apply(event))
         return None
     if event.contract == "CarbonCredits":
-        return ListClass(*at, args["classId"]) if event.name == "ClassCreated" else None
+        return ListClass(*at, args["id"]) if event.name == "ClassCreated" else None
     if event.contract != "Exchange":
         return None
     return _exchange_fact(event, at)
@@ -113,8 +114,15 @@ def _exchange_fact(event: ChainEvent, at: Place) -> Command | None:
             return PauseVenue(*at, args["at"])
         case "VenueUnpaused":
             return UnpauseVenue(*at, args["at"])
-        case "BatchSettled" | "TradesVoided":
+        case "BatchSettled":
             return NoteSettlement(*at, args["lastTrade"], args["lastWithdrawal"])
+        case "TradesVoided":
+            # A range that ends before it begins is empty: the number before it stays the last.
+            return NoteSettlement(
+                *at,
+                max(args["firstTrade"] - 1, args["lastTrade"]),
+                max(args["firstWithdrawal"] - 1, args["lastWithdrawal"]),
+            )
     return None
 
 
@@ -122,45 +130,116 @@ def check_facts(
     findings: Findings, evidence: Evidence, journal: Journal, window_seconds: int
 ) -> None:
     """Each fact stands at its log and says what the log says; none is left out before the last."""
-    on_chain = chain_facts(evidence)
-    open_exits: dict[tuple[Account, int], int] = {}
-    journalled: set[Place] = set()
-    newest: Place = (-1, -1)
-    deposits = 0
     _known_blocks(evidence, journal)
-    for seq, command in journal.facts:
-        place = (command.block, command.log_index)  # type: ignore[union-attr]
-        found = on_chain.get(place)
-        if _lapsed(evidence, command, found, open_exits, window_seconds):
-            continue
-        if found is None:
-            _broken(findings, seq, f"{_said(command)} is not on chain: there is no such log at "
-                    f"chain block {place[0]}, log {place[1]}", None)  # fmt: skip
-            continue
-        if found[0] != command:
-            _broken(findings, seq, f"the journal has {_said(command)}, the log at chain block "
-                    f"{place[0]}, log {place[1]} says {_said(found[0])}", found[1])  # fmt: skip
-        if place <= newest:
-            _broken(findings, seq, f"{_said(command)} stands at chain block {place[0]}, log "
-                    f"{place[1]}, not after the fact before it", found[1])  # fmt: skip
-        newest = max(newest, place)
-        journalled.add(place)
-        if isinstance(command, StartExit):
-            open_exits[command.account, command.asset] = command.requested_at
-        if isinstance(command, CreditDeposit):
-            deposits += 1
-            if command.deposit_id != deposits:
-                _broken(findings, seq, f"deposit {command.deposit_id} is credited as number "
-                        f"{deposits}: deposits count from 1 without gaps", found[1])  # fmt: skip
-    left_out = [place for place in on_chain if place <= newest and place not in journalled]
-    for place in sorted(left_out):
-        command, event = on_chain[place]
-        findings.broken(
-            "L9", f"{_said(command)} at chain block {place[0]}, log {place[1]} was left out of the "
-            "journal, which has later facts", event,
+    comparison = _Comparison(findings, evidence, journal, chain_facts(evidence), window_seconds)
+    comparison.run()
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """The facts of a journal in its order, against those of the chain by their places."""
+
+    findings: Findings
+    evidence: Evidence
+    journal: Journal
+    on_chain: dict[Place, tuple[Command, ChainEvent]]
+    window: int
+    open_exits: dict[tuple[Account, int], int] = field(default_factory=dict)
+    journalled: set[Place] = field(default_factory=set)
+    newest: Place = (-1, -1)
+    deposits: int = 0
+    #: Facts without a log at their place: entry, fact.
+    elsewhere: list[tuple[int, Command]] = field(default_factory=list)
+
+    def run(self) -> None:
+        for seq, command in self.journal.facts:
+            self._fact(seq, command)
+        left_out = [
+            place
+            for place in self.on_chain
+            if place <= self.newest and place not in self.journalled
+        ]
+        moved = self._moved(sorted(left_out))
+        self.findings.count(
+            "L9", facts_compared=len(self.journalled), facts_moved=moved,
+            deposits_journalled=self.deposits,
+            facts_after=sum(place > self.newest for place in self.on_chain),
         )  # fmt: skip
-    later = sum(place > newest for place in on_chain)
-    findings.count("L9", facts_compared=len(journalled), deposits=deposits, facts_after=later)
+
+    def _fact(self, seq: int, command: Command) -> None:
+        place = (command.block, command.log_index)  # type: ignore[union-attr]
+        found = self.on_chain.get(place)
+        if isinstance(command, StartExit):
+            self.open_exits[command.account, command.asset] = command.requested_at
+        if isinstance(command, CreditDeposit):
+            self._deposit(seq, command)
+        if self._lapsed(command, found):
+            return
+        if found is None or (found[0] != command and _content(found[0]) != _content(command)):
+            self.elsewhere.append((seq, command))
+            return
+        if place <= self.newest:
+            _broken(self.findings, seq, f"{_said(command)} stands at chain block {place[0]}, log "
+                    f"{place[1]}, not after the fact before it", found[1])  # fmt: skip
+        self.newest = max(self.newest, place)
+        self.journalled.add(place)
+
+    def _deposit(self, seq: int, command: CreditDeposit) -> None:
+        self.deposits += 1
+        if command.deposit_id != self.deposits:
+            _broken(self.findings, seq, f"deposit {command.deposit_id} is credited as number "
+                    f"{self.deposits}: deposits count from 1 without gaps", None)  # fmt: skip
+
+    def _moved(self, left_out: list[Place]) -> int:
+        """Pair what has no log with what was left out: a reorganisation moves a log, unchanged."""
+        waiting: defaultdict[tuple[object, ...], list[Place]] = defaultdict(list)
+        later = [place for place in self.on_chain if place > self.newest]
+        for place in [*left_out, *sorted(later)]:
+            waiting[_content(self.on_chain[place][0])].append(place)
+        moved, taken = 0, set()
+        for seq, command in self.elsewhere:
+            places = waiting[_content(command)]
+            if places:
+                moved += 1
+                taken.add(places.pop(0))
+                continue
+            self._missing(seq, command)
+        for place in left_out:
+            if place not in taken:
+                command, event = self.on_chain[place]
+                self.findings.broken(
+                    "L9", f"{_said(command)} at chain block {place[0]}, log {place[1]} was left "
+                    "out of the journal, which has later facts", event,
+                )  # fmt: skip
+        return moved
+
+    def _missing(self, seq: int, command: Command) -> None:
+        place = (command.block, command.log_index)  # type: ignore[union-attr]
+        found = self.on_chain.get(place)
+        where = f"at chain block {place[0]}, log {place[1]}"
+        if found is None:
+            what = f"{_said(command)} is not on chain: there is no such log {where}"
+            _broken(self.findings, seq, what, None)
+        else:
+            what = f"the journal has {_said(command)}, the log {where} says {_said(found[0])}"
+            _broken(self.findings, seq, what, found[1])
+
+    def _lapsed(self, command: Command, found: tuple[Command, ChainEvent] | None) -> bool:
+        """Whether this ends an exit that nothing executed: by then it had lapsed, without a log."""
+        if not isinstance(command, EndExit):
+            return False
+        requested = self.open_exits.pop((command.account, command.asset), None)
+        if found is not None and isinstance(found[0], EndExit):
+            return False
+        if requested is None or command.amount or command.block > self.evidence.block.number:
+            return False
+        time = self.evidence.times([command.block])[command.block]
+        return time > requested + LAPSES_AFTER_WINDOWS * self.window
+
+
+def _content(command: Command) -> tuple[object, ...]:
+    """What a fact says, wherever it stands."""
+    return (type(command), *command[2:])
 
 
 def _broken(findings: Findings, seq: int, what: str, event: ChainEvent | None) -> None:
@@ -175,27 +254,10 @@ def _known_blocks(evidence: Evidence, journal: Journal) -> None:
     evidence.times(number for number in numbers if number <= evidence.block.number)
 
 
-def _lapsed(
-    evidence: Evidence,
-    command: Command,
-    found: tuple[Command, ChainEvent] | None,
-    open_exits: dict[tuple[Account, int], int],
-    window_seconds: int,
-) -> bool:
-    """Whether this ends an exit that nothing executed: by then it had lapsed, without a log."""
-    if not isinstance(command, EndExit):
-        return False
-    requested = open_exits.pop((command.account, command.asset), None)
-    if isinstance(found, tuple) and isinstance(found[0], EndExit):
-        return False
-    if requested is None or command.amount or command.block > evidence.block.number:
-        return False
-    time = evidence.times([command.block])[command.block]
-    return time > requested + LAPSES_AFTER_WINDOWS * window_seconds
-
-
-def check_void_reasons(findings: Findings, evidence: Evidence, journal: Journal) -> None:
-    """The chain block that a void by age names has the time that it names."""
+def check_void_reasons(
+    findings: Findings, evidence: Evidence, journal: Journal, window_seconds: int
+) -> None:
+    """A void by age names a chain block with its time, at which the trade could settle no more."""
     _known_blocks(evidence, journal)
     for seq, command in journal.voids:
         known = command.block <= evidence.block.number
@@ -204,6 +266,11 @@ def check_void_reasons(findings: Findings, evidence: Evidence, journal: Journal)
             _broken(findings, seq, f"trades from {command.first_trade} on were voided for chain "
                     f"block {command.block} at time {command.block_time}; its time is {time}",
                     None)  # fmt: skip
+        trade = journal.trades.get(command.first_trade)
+        if trade is None or command.block_time <= trade.time_s + window_seconds:
+            matched = "was never made" if trade is None else f"was matched at {trade.time_s}"
+            _broken(findings, seq, f"trade {command.first_trade} {matched}, and voided as too old "
+                    f"at {command.block_time}, {window_seconds} s being allowed", None)  # fmt: skip
 
 
 def _said(command: Command) -> str:

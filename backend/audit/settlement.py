@@ -137,8 +137,9 @@ class Settlement:
                 "L10", f"trades from {args['firstTrade']} and withdrawals from "
                 f"{args['firstWithdrawal']} on were voided, next were {expected}", event,
             )  # fmt: skip
-        self.last_trade = args["lastTrade"]
-        self.last_withdrawal = args["lastWithdrawal"]
+        # A range that ends before it begins is empty.
+        self.last_trade = max(self.last_trade, args["lastTrade"])
+        self.last_withdrawal = max(self.last_withdrawal, args["lastWithdrawal"])
         self.voids.append(event)
 
     # -------------------------------------------------------------------- trades
@@ -202,7 +203,7 @@ class Settlement:
             yield f"matched at {trade.time_s}, invalidated at {killed} with {self.window} s to run"
         for asset in (order.instrument, order.asset):
             since = self.books.slots[order.trader, asset].exit_requested_at
-            if since and trade.time_s > since + self.window:
+            if since and self.window < trade.time_s - since <= 3 * self.window:
                 yield f"matched at {trade.time_s}, its exit was requested at {since}"
 
     def _move(

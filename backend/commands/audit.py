@@ -24,6 +24,9 @@ def audit(
     rpc: str = typer.Option(..., help="JSON-RPC endpoint of any node of the chain."),
     deployment: Path = typer.Option(..., help="The file that the deployment wrote."),
     journal: Path | None = typer.Option(None, help="Exported journal of a venue."),
+    acknowledgement: list[Path] = typer.Option(
+        [], help="Answer that the sequencer signed, as JSON; needs --journal; repeatable."
+    ),
     custody: list[Path] = typer.Option(
         [], help="Registry export of the trust account; repeatable."
     ),
@@ -40,7 +43,7 @@ def audit(
 
     try:
         with reporting(as_json):
-            found = run(rpc, deployment, journal, custody, told)
+            found = run(rpc, deployment, journal, custody, told, acknowledgements=acknowledgement)
     except typer.Exit as stopped:
         # Whatever kept the audit from running is not a verdict about the laws.
         raise typer.Exit(2) from stopped

@@ -1,0 +1,75 @@
+"""L9: answers that the sequencer signed, held against the journal that was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from backend.audit.journal import Journal
+from backend.audit.report import Findings
+from backend.audit.venue import Venue
+from backend.chain.keys import recover
+from backend.domain.acknowledgements import (
+    Acknowledgement,
+    decode_path,
+    verify_acknowledgement,
+)
+from backend.errors import CausewayError, InvalidValue
+
+
+def read_acknowledgements(path: Path) -> list[Acknowledgement]:
+    """One JSON object or a list of them: seq, entry_hash, path, signature as answers carry them.
+
+    `path` is hex of 33 bytes a level (see `encode_path`). Raises InvalidValue for anything else.
+    """
+    try:
+        told = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise InvalidValue("acknowledgement", str(path), f"is no JSON: {error}") from None
+    return [_read(path, one) for one in (told if isinstance(told, list) else [told])]
+
+
+def _read(path: Path, told: Any) -> Acknowledgement:
+    if isinstance(told, dict) and isinstance(told.get("acknowledgement"), dict):
+        told = told["acknowledgement"]
+    try:
+        return Acknowledgement(
+            int(told["seq"]),
+            _bytes(told["entry_hash"]),
+            decode_path(_bytes(told["path"])),
+            _bytes(told["signature"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"needs seq, entry_hash, path and signature: {error!r}"
+        raise InvalidValue("acknowledgement", str(path), what) from None
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def check_acknowledgements(
+    findings: Findings, journal: Journal, venue: Venue, paths: Iterable[Path]
+) -> None:
+    """Each promised entry is in the journal: another hash there is a second version of it."""
+    count = 0
+    for path in paths:
+        for one in read_acknowledgements(path):
+            count += 1
+            try:
+                verify_acknowledgement(venue.domain, one, venue.approvals.sequencers, recover)
+            except CausewayError as error:
+                findings.broken("L9", f"{path.name}: {error.message}", None, (), seq=one.seq)
+                continue
+            held = journal.hash_at(one.seq)
+            if held != one.entry_hash:
+                found = f"has 0x{held.hex()}" if held else f"ends at entry {journal.length}"
+                findings.broken(
+                    "L9", f"{path.name}: the sequencer acknowledged entry {one.seq} as "
+                    f"0x{one.entry_hash.hex()}, the journal {found}", None, (), seq=one.seq,
+                )  # fmt: skip
+    if count:
+        findings.count("L9", acknowledgements=count)
