@@ -18,6 +18,7 @@ CausewayError
 │   ├── ChainBehind           the chain is older than what the database recorded
 │   ├── DeploymentMismatch    the chain does not hold the contracts the deployment file names
 │   ├── IndexBehind           the chain index has not reached the chain block that was asked for
+│   │   └── MarketBehind      a market's read models have not reached the entry that was asked for
 │   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
 │   ├── BusUnavailable        NATS does not answer
@@ -153,6 +154,12 @@ class IndexBehind(ServiceError):
     """The chain index has not reached the chain block that was asked for."""
 
     code = "index-behind"
+
+
+class MarketBehind(IndexBehind):
+    """A market's read models have not reached the journal entry that was asked for."""
+
+    code = "market-behind"
 
 
 class IndexInconsistent(ServiceError):

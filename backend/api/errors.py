@@ -45,6 +45,7 @@ _TITLES = {
     "no-such-route": "There is no such route",
     "method-not-allowed": "The route does not take this method",
     "index-behind": "The chain index is behind",
+    "market-behind": "The market's read models are behind",
     "bad-signature": "The signature is not the trader's",
     "conflict": "The same identifier belongs to something else",
     "late": "The deadline passed before it was taken",

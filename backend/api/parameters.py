@@ -43,7 +43,7 @@ def _hash(value: Any) -> Any:
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,19}")
 
 
-def _whole(smallest: int, largest: int) -> BeforeValidator:
+def whole(smallest: int, largest: int) -> BeforeValidator:
     rule = f"is not a whole number in decimal digits, {smallest} … {largest}"
 
     def check(value: Any) -> Any:
@@ -94,10 +94,10 @@ Hash = Annotated[
         {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$", "examples": [_HASH_EXAMPLE]}
     ),
 ]
-BlockNumber = Annotated[int, _whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1200")]
-SerialNumber = Annotated[int, _whole(1, MAX_SERIAL), _digits(_BELOW_2_63, "945215200")]
-CertificateId = Annotated[int, _whole(0, 2**64 - 1), _digits(_BELOW_2_64, "4294967297")]
-ImportId = Annotated[int, _whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1")]
+BlockNumber = Annotated[int, whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1200")]
+SerialNumber = Annotated[int, whole(1, MAX_SERIAL), _digits(_BELOW_2_63, "945215200")]
+CertificateId = Annotated[int, whole(0, 2**64 - 1), _digits(_BELOW_2_64, "4294967297")]
+ImportId = Annotated[int, whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1")]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
 Year = Annotated[int, Field(ge=1900, le=2200)]
 
