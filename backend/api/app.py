@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from backend.api import errors, pages, session
+from backend.api import errors, pages, session, streams
 from backend.api.errors import Problem
 from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
@@ -20,6 +20,7 @@ from backend.api.order_schema import add_order_entry
 from backend.api.orders import OrderEntry
 from backend.api.routes import accounts, classes, custody, health, registry, retirements
 from backend.api.services import Services
+from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
 from backend.settings import Settings
 from backend.store.database import Database
@@ -30,6 +31,8 @@ VERSION = "0.1.0"
 POOL_SIZE = 20
 #: Health waits this long for the node, and no longer.
 CHAIN_TIMEOUT_SECONDS = 1.0
+#: A stream's client says short things.
+STREAM_MESSAGE_BYTES = 16_384
 DESCRIPTION = """\
 Carbon credits held in trust at a registry, mirrored by tokens, retired for ever with serials.
 
@@ -62,7 +65,14 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     chain = None
     if settings.chain_url is not None:
         chain = Rpc(settings.chain_url, timeout=CHAIN_TIMEOUT_SECONDS, patience=0.0)
-    services = Services(opened, chain, settings.nats_url, settings.chain_id, settings.confirmations)
+    services = Services(
+        opened,
+        chain,
+        settings.nats_url,
+        settings.chain_id,
+        settings.confirmations,
+        settings.venue,
+    )
     gateway, metrics = Gateway(settings.nats_url, settings.chain_id, settings.venue), Metrics()
 
     @contextlib.asynccontextmanager
@@ -83,12 +93,13 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         redirect_slashes=False,
     )
     app.state.services, app.state.metrics = services, metrics
-    app.state.gateway = gateway
+    app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     for module in (classes, accounts, custody, retirements, registry, health):
         app.include_router(module.router)
     app.include_router(session.router)
+    app.include_router(streams.router)
     app.include_router(pages.router)
     app.add_middleware(Surroundings, metrics=metrics)
     app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
@@ -139,5 +150,7 @@ def serve(settings: Settings) -> None:
         server_header=False,
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=STREAM_MESSAGE_BYTES,
         timeout_graceful_shutdown=10,
     )
