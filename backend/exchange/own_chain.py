@@ -70,7 +70,7 @@ _PLAIN: Final[dict[tuple[str, str], Callable[[Place, Args], Command]]] = {
     ("Exchange", "AssetListed"): lambda at, args: commands.ListAsset(
         *at, int(args["asset"], 16), int(args["listed"])
     ),
-    ("CarbonCredits", "ClassCreated"): lambda at, args: commands.ListClass(*at, args["classId"]),
+    ("CarbonCredits", "ClassCreated"): lambda at, args: commands.ListClass(*at, args["id"]),
 }
 _ADMISSIONS: Final = frozenset(
     ("Participants", name)
@@ -100,6 +100,10 @@ def fact_of(event: ChainEvent, engine: Engine) -> Command:
     return commands.SetParticipant(*at, account, tier, expiry, frozen)
 
 
+def _place(fact: Any) -> Place:
+    return fact.block, fact.log_index
+
+
 class OwnChain:
     """A FactCheck by one RPC endpoint, as deep as `confirmations` chain blocks below its head."""
 
@@ -116,18 +120,18 @@ class OwnChain:
 
     def check_fact(self, seq: int, command: Command, engine: Engine) -> None:
         """The command is the next fact of the own chain, or an exit that has lapsed."""
-        block, log_index = command[0], command[1]
-        self._read(int(block), engine.chain_place)
+        place = _place(command)
+        self._read(place[0], engine.chain_place)
         for again in (False, True):
             if again:
                 # What was read early may have been replaced since: ask the node once more.
-                self._read_again(int(block), engine.chain_place)
+                self._read_again(place[0], engine.chain_place)
             event = self._waiting[0] if self._waiting else None
             own = fact_of(event, engine) if event else None
             if own == command:
                 self._waiting.popleft()
                 return
-            if self._has_lapsed((int(block), int(log_index)), command, event, engine):
+            if self._has_lapsed(place, command, event, engine):
                 return
         raise broken(seq, f"says {command}; the chain's next fact is {own or 'none'}")
 

@@ -115,8 +115,12 @@ class Replay:
         if opens:
             return
         starts = isinstance(entry.command, StartEpoch)
-        if entry.epoch < self.epoch or (entry.epoch > self.epoch and not starts):
-            raise broken(seq, f"is of epoch {entry.epoch} within epoch {self.epoch}")
+        # The first epoch starts behind the entry that opens the venue, every other one anew.
+        risen = entry.epoch > self.epoch or (seq == FIRST_SEQ + 1 and entry.epoch == self.epoch)
+        if not (risen if starts else entry.epoch == self.epoch):
+            raise broken(
+                seq, f"is of epoch {entry.epoch} after epoch {self.epoch}: {entry.command}"
+            )
         if entry.time_ms < self.engine.time_ms:
             raise broken(seq, f"is {self.engine.time_ms - entry.time_ms} ms before the one before")
         if entry.rules != self.engine.rules:
