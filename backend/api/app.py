@@ -18,7 +18,16 @@ from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
 from backend.api.order_schema import add_order_entry
 from backend.api.orders import OrderEntry
-from backend.api.routes import accounts, classes, custody, health, registry, retirements
+from backend.api.routes import (
+    accounts,
+    classes,
+    custody,
+    health,
+    market,
+    registry,
+    retirements,
+    venue_accounts,
+)
 from backend.api.services import Services
 from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
@@ -49,6 +58,8 @@ _TAGS = [
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
+    {"name": "market", "description": "The venue: rules, markets, books, trades."},
+    {"name": "venue accounts", "description": "What an account has and did at the venue."},
     {"name": "orders", "description": "Signed orders, cancels and withdrawals to the venue."},
     {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
@@ -99,6 +110,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     for module in (classes, accounts, custody, retirements, registry, health):
         app.include_router(module.router)
     app.include_router(session.router)
+    app.include_router(market.router)
+    app.include_router(venue_accounts.router)
     app.include_router(streams.router)
     app.include_router(pages.router)
     app.add_middleware(Surroundings, metrics=metrics)

@@ -40,7 +40,12 @@ from backend.store.queries.reading import Connection
 
 router = APIRouter(prefix="/v1", tags=["market"])
 _bearer = HTTPBearer(auto_error=False, description="Token of `POST /v1/session`.")
-_TYPES = rules.ORDER_TYPES | rules.WITHDRAWAL_TYPES | rules.CANCEL_TYPES | rules.CANCEL_ALL_TYPES
+_TYPES = {
+    **rules.ORDER_TYPES,
+    **rules.WITHDRAWAL_TYPES,
+    **rules.CANCEL_TYPES,
+    **rules.CANCEL_ALL_TYPES,
+}
 _LIMITS = {
     "max_quantity": rules.MAX_QUANTITY,
     "max_balance": rules.MAX_BALANCE,
