@@ -184,7 +184,7 @@ def read_signature(text: str | None, kind: int, place: str) -> bytes:
 
 def _reader(field: str, kind: str) -> Callable[[str, str], Any]:
     """How the text of a field is read; the second argument is where it stands."""
-    read: Callable[[str], Any] = _uint
+    read: Callable[[str], Any] = read_uint
     if kind == "bytes32":
         read = _hash
     elif kind == "address":
@@ -199,7 +199,8 @@ def _reader(field: str, kind: str) -> Callable[[str, str], Any]:
     return at
 
 
-def _uint(text: str) -> int:
+def read_uint(text: str) -> int:
+    """A number in decimal or 0x; raises ValueError that says the rule."""
     if text.isascii() and text.isdecimal() and len(text) <= 78:
         return int(text)
     if text.startswith("0x") and text[2:].isalnum() and len(text) <= 66:
@@ -208,6 +209,14 @@ def _uint(text: str) -> int:
         except ValueError:
             pass
     raise ValueError("is no whole number in decimal digits, nor 0x and up to 64 hex digits")
+
+
+def read_account(field: str, text: str) -> Account:
+    """The 20 bytes of an address in a field; raises InvalidValue."""
+    try:
+        return _account(text)
+    except ValueError as error:
+        raise InvalidValue(field, _cut(text), str(error)) from None
 
 
 @lru_cache(maxsize=65_536)

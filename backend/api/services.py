@@ -39,6 +39,7 @@ class Services:
     nats_url: str | None
     chain_id: int
     confirmations: int
+    venue: int = 1
     longest_wait_seconds: float = LONGEST_WAIT_SECONDS
     _bus: Bus | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
