@@ -14,36 +14,33 @@ from backend.audit.venue import Venue
 from backend.chain.keys import recover
 from backend.domain.acknowledgements import (
     Acknowledgement,
-    decode_path,
+    Step,
     verify_acknowledgement,
 )
 from backend.errors import CausewayError, InvalidValue
 
 
 def read_acknowledgements(path: Path) -> list[Acknowledgement]:
-    """One JSON object or a list of them: seq, entry_hash, path, signature as answers carry them.
-
-    `path` is hex of 33 bytes a level (see `encode_path`). Raises InvalidValue for anything else.
-    """
+    """Answers of the API as they came (one, a list, or `results`), each with `seq`, `entry_hash`
+    and `acknowledgement` {path, signature}. Raises InvalidValue for anything else."""
     try:
         told = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise InvalidValue("acknowledgement", str(path), f"is no JSON: {error}") from None
+    if isinstance(told, dict) and isinstance(told.get("results"), list):
+        told = told["results"]
     return [_read(path, one) for one in (told if isinstance(told, list) else [told])]
 
 
 def _read(path: Path, told: Any) -> Acknowledgement:
-    if isinstance(told, dict) and isinstance(told.get("acknowledgement"), dict):
-        told = told["acknowledgement"]
     try:
+        signed = told["acknowledgement"]
+        steps = tuple(Step(bool(one["left"]), _bytes(one["hash"])) for one in signed["path"])
         return Acknowledgement(
-            int(told["seq"]),
-            _bytes(told["entry_hash"]),
-            decode_path(_bytes(told["path"])),
-            _bytes(told["signature"]),
+            int(told["seq"]), _bytes(told["entry_hash"]), steps, _bytes(signed["signature"])
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"needs seq, entry_hash, path and signature: {error!r}"
+        what = f"is no answer with seq, entry_hash and acknowledgement: {error!r}"
         raise InvalidValue("acknowledgement", str(path), what) from None
 
 

@@ -37,7 +37,7 @@ from backend.domain.venue_events import (
     encode_events,
 )
 from backend.errors import CausewayError
-from backend.matching.engine import Engine
+from backend.matching import Engine
 
 #: The first entry of every journal.
 FIRST_SEQ: Final = 1
@@ -260,7 +260,7 @@ class _Reading:
         )
         self.broken(
             seq, f"replayed, its event {place + 1} is {_shown(made, place)}; the journal tells "
-            f"{_shown(told, place)}; the replay stops", event=place + 1,
+            f"{_shown(told, place)}; the replay stops",
         )  # fmt: skip
         ours = {event.number: event for event in made if isinstance(event, Traded)}
         theirs = {event.number: event for event in told if isinstance(event, Traded)}
