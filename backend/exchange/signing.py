@@ -120,9 +120,10 @@ class Signer:
         found = tuple(islice((one for one in engine.unsettled_queue if one.number >= first), count))
         for number, trade in enumerate(found, first):
             if trade.number != number:
-                raise Conflict(f"trade {number} is settled or void", trade=number)
+                raise Conflict(f"trade {number} is settled, void or unknown", trade=number)
         if len(found) != count:
-            raise Conflict(f"trade {first + len(found)} is not unsettled", trade=first + len(found))
+            missing = first + len(found)
+            raise Conflict(f"trade {missing} is settled, void or unknown", trade=missing)
         return found
 
     def _withdrawals(self, asked: Batch) -> tuple[SettlementWithdrawal, ...]:
