@@ -136,6 +136,11 @@ class ChainFeed:
         #: Up to here nothing was left to journal.
         self._done: FinalHead | None = None
 
+    @property
+    def journalled_to(self) -> FinalHead | None:
+        """The newest final chain block whose facts are all in the journal, if it is known."""
+        return self._done
+
     async def after_commit(self, leader: Leader) -> None:
         """Nothing follows from a commit."""
 
