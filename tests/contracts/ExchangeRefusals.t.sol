@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IExchange, Order, Withdrawal} from "../../contracts/interfaces/IExchange.sol";
+import {IExchange, Order} from "../../contracts/interfaces/IExchange.sol";
 import {Batches, Draft, Match} from "./support/BatchBuilder.sol";
 import {Market} from "./support/Market.sol";
 
