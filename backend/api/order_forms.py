@@ -130,7 +130,7 @@ class Form:
             check_message(message)
         except InvalidValue as error:
             named = self._places.get(error.field, error.field)
-            raise InvalidValue(at + named, error.value, error.rule) from None
+            raise InvalidValue(at + named, getattr(fields, named), error.rule) from None
         signature = read_signature(
             signed.signature,
             getattr(message, "signature_kind", SignatureKind.ECDSA),
