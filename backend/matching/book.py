@@ -61,9 +61,12 @@ class Ladder(Generic[T]):
 class Level:
     """The orders at one price, oldest first; ended ones (remaining 0) until they are met."""
 
-    __slots__ = ("live", "orders")
+    __slots__ = ("items", "key", "live", "orders")
 
-    def __init__(self) -> None:
+    def __init__(self, items: dict[int, Level], key: int) -> None:
+        #: The ladder's items it is one of, and its key there.
+        self.items = items
+        self.key = key
         self.orders: deque[OpenOrder] = deque()
         self.live = 0
 
@@ -75,13 +78,8 @@ class OpenOrder:
         "account",
         "bucket",
         "due",
-        "key",
         "level",
-        "market",
-        "max_fee_bps",
-        "nonce",
         "order",
-        "price",
         "rank",
         "remaining",
         "reserved",
@@ -92,13 +90,8 @@ class OpenOrder:
     #: Where it waits for its end: ended when time passes `due`.
     bucket: dict[OpenOrder, None]
     due: int
-    key: int
     level: Level
-    market: Market
-    max_fee_bps: int
-    nonce: int
     order: Order
-    price: int
     #: Number of its coming to rest: the order in which ties are broken everywhere.
     rank: int
     #: Tonnes; 0 when it has ended.
@@ -154,16 +147,11 @@ class Depth(NamedTuple):
     asks: tuple[DepthLevel, ...]
 
 
-def leave_level(open_order: OpenOrder) -> None:
-    """Take an order that has ended (remaining 0) out of its book."""
-    level = open_order.level
-    level.live -= 1
-    if not level.live:
-        del open_order.market.sides[open_order.order.side].items[open_order.key]
-    elif len(level.orders) > 2 * level.live + SLACK:
-        live = [one for one in level.orders if one.remaining]
-        level.orders.clear()
-        level.orders.extend(live)
+def compact(level: Level) -> None:
+    """Drop the ended orders of a level; also what keeps a level without orders from being freed."""
+    live = [one for one in level.orders if one.remaining]
+    level.orders.clear()
+    level.orders.extend(live)
 
 
 def depth_of(ladder: Ladder[Level], levels: int) -> tuple[DepthLevel, ...]:

@@ -52,6 +52,7 @@ from backend.matching.book import (
     Pool,
     depth_of,
 )
+from backend.matching.resting import end_order
 from backend.matching.rulebook import FIRST_VERSION, NEVER, withdrawal_refusal
 
 _new: Final = tuple.__new__
@@ -162,7 +163,7 @@ class Engine:
         else:
             events = []
         if ended is not None:
-            placing.end_order(self, ended, Reason.CANCELLED, events)
+            end_order(self, ended, Reason.CANCELLED, events)
         elif unused:
             account.invalidated.discard(nonce)
             events.append(NonceUsed(trader, nonce))
@@ -183,11 +184,9 @@ class Engine:
         account.invalidated.discard(nonce)
         self.time_ms = time_ms
         events = self.expire(time_ms // 1_000)
-        orders = [
-            one for one in account.orders.values() if instrument in (0, one.market.instrument)
-        ]
+        orders = [one for one in account.orders.values() if instrument in (0, one.order.instrument)]
         for one in orders:
-            placing.end_order(self, one, Reason.CANCELLED, events)
+            end_order(self, one, Reason.CANCELLED, events)
         events.append(AllCancelled(trader, nonce, len(orders)))
         return events
 
@@ -260,7 +259,7 @@ class Engine:
             for ended in sorted(due.items[second], key=lambda one: one.rank):
                 lapsed = ended.order.expiry < now
                 reason = Reason.EXPIRED if lapsed else Reason.NOT_ADMITTED
-                placing.end_order(self, ended, reason, events)
+                end_order(self, ended, reason, events)
         return events
 
     def wait_until(self, waiting: OpenOrder, due: int) -> None:

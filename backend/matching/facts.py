@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.domain import commands
+from backend.domain.batches import FIRST_CLASS, SettlementTrade
 from backend.domain.orders import MAX_BALANCE, MAX_FEE_BPS, Account
 from backend.domain.venue_events import (
     DepositCredited,
@@ -25,7 +26,7 @@ from backend.domain.venue_events import (
 )
 from backend.errors import InvalidValue
 from backend.matching.accounts import AccountState, NonceState
-from backend.matching.placing import end_order
+from backend.matching.resting import end_order
 from backend.matching.rulebook import NEVER, VERSIONS
 from backend.matching.voids import first_unsettled, void_from
 
@@ -78,8 +79,8 @@ def _credit(engine: Engine, command: commands.CreditDeposit, events: list[Event]
     events.append(DepositCredited(number, address, asset, command.amount))
 
 
-def _touches(address: Account, asset: int) -> Callable[[Any], bool]:
-    def concerns(trade: Any) -> bool:
+def _touches(address: Account, asset: int) -> Callable[[SettlementTrade], bool]:
+    def concerns(trade: SettlementTrade) -> bool:
         parties = (trade.maker.trader, trade.taker.trader)
         return address in parties and asset in (trade.maker.asset, trade.maker.instrument)
 
@@ -176,6 +177,17 @@ def _set_participant(engine: Engine, command: commands.SetParticipant, events: l
     else:
         for one in account.orders.values():
             engine.wait_until(one, min(one.order.expiry, account.expiry))
+
+
+def _check_asset(engine: Engine, command: commands.ListAsset) -> None:
+    _check_place(engine, command)
+    _require("asset", command.asset, 0 < command.asset < FIRST_CLASS, "is no settlement asset")
+
+
+def _check_class(engine: Engine, command: commands.ListClass) -> None:
+    _check_place(engine, command)
+    known = FIRST_CLASS <= command.instrument < 1 << 256
+    _require("instrument", command.instrument, known, "is no class")
 
 
 def _list_asset(engine: Engine, command: commands.ListAsset, _: list[Event]) -> None:
@@ -300,8 +312,8 @@ FACTS: Final[dict[type[Any], tuple[Check, Act]]] = {
     commands.InvalidateNonce: (_check_place, _invalidate),
     commands.NotePreSignature: (_check_place, _pre_sign),
     commands.SetParticipant: (_check_place, _set_participant),
-    commands.ListAsset: (_check_place, _list_asset),
-    commands.ListClass: (_check_place, _list_class),
+    commands.ListAsset: (_check_asset, _list_asset),
+    commands.ListClass: (_check_class, _list_class),
     commands.PauseVenue: (_check_place, _pause),
     commands.UnpauseVenue: (_check_place, _unpause),
     commands.NoteSettlement: (_check_settled, _settle),

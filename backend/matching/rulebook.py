@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Final
 from backend.domain.orders import (
     BPS,
     KILOGRAMS_PER_TONNE,
+    Conditions,
     Order,
     SelfTrade,
     Side,
@@ -58,6 +59,13 @@ MAX_OPEN_ORDERS: Final = 5_000
 NEVER: Final = 1 << 63
 #: Bit of the packed conditions that says retire-on-fill.
 RETIRES: Final = 32
+#: Conditions that `domain.orders.check_order` lets any order have: post-only is GTC, none retires.
+PLAIN: Final = frozenset(
+    Conditions(force, post_only, rule).pack()
+    for force in TimeInForce
+    for post_only in ((False, True) if force is TimeInForce.GTC else (False,))
+    for rule in SelfTrade
+)
 
 
 def cost(order: Order, quantity: int) -> int:
@@ -162,7 +170,7 @@ def unmatchable(
         for maker in level.orders:
             if maker.account is account and maker.remaining and not skips_own:
                 return Reason.CANNOT_FILL
-            if maker.account is not account and maker.max_fee_bps >= maker_bps:
+            if maker.account is not account and maker.order.max_fee_bps >= maker_bps:
                 missing -= maker.remaining
             if missing <= 0:
                 return 0

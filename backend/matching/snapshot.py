@@ -16,6 +16,7 @@ from backend.domain.venue_events import TradesVoided
 from backend.errors import InvalidValue
 from backend.matching.accounts import AccountState, PendingWithdrawal, Slot
 from backend.matching.book import Pool
+from backend.matching.resting import rest
 from backend.matching.rulebook import VERSIONS, cost, given
 
 if TYPE_CHECKING:
@@ -130,8 +131,6 @@ def _load_account(engine: Engine, fields: list[Any]) -> None:
 
 def _load_order(engine: Engine, rank: int, remaining: int, order: Order) -> None:
     """Rest an order whose reservation its account's balances already hold."""
-    from backend.matching.placing import rest
-
     account = engine.account(order.trader)
     slot, reserved = account.slot(given(order)), cost(order, remaining)
     slot.available += reserved

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from backend.domain.batches import SettlementTrade
 from backend.domain.orders import KILOGRAMS_PER_TONNE, fee_of
 from backend.domain.venue_events import Event, Reason, TradesVoided
-from backend.matching.placing import end_order
+from backend.matching.resting import end_order
 from backend.matching.rulebook import RETIRES
 
 if TYPE_CHECKING:
