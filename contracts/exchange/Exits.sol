@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
+import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title Exits that need nobody's help (L8), and cannot be used as an option.
@@ -13,16 +14,19 @@ abstract contract Exits is Ledger {
     function requestExit(uint256[] calldata assets) external {
         _requireNotFrozen(msg.sender);
         for (uint256 i = 0; i < assets.length; ++i) {
-            (bytes32 slot, uint256 word) = _account(msg.sender, assets[i]);
-            uint40 requestedAt = uint40(AccountSlots.exitRequestedAt(word));
+            uint256 asset = assets[i];
+            (bytes32 slot, uint256 word) = _account(msg.sender, asset);
+            uint256 requestedAt = AccountSlots.exitRequestedAt(word);
             // One that lapsed is as none; one that runs keeps its time.
-            if (requestedAt != 0 && block.timestamp <= requestedAt + 3 * WINDOW) {
-                revert ExitRunning(msg.sender, assets[i], requestedAt);
+            if (requestedAt != 0 && block.timestamp <= _lapse(requestedAt)) {
+                Refusal.three(
+                    IExchange.ExitRunning.selector, uint160(msg.sender), asset, requestedAt
+                );
             }
 
             AccountSlots.write(slot, AccountSlots.withExit(word, block.timestamp));
 
-            emit ExitRequested(msg.sender, assets[i], uint40(block.timestamp));
+            emit ExitRequested(msg.sender, asset, uint40(block.timestamp));
         }
     }
 
@@ -30,14 +34,12 @@ abstract contract Exits is Ledger {
     function cancelExit(uint256[] calldata assets) external {
         _requireNotFrozen(msg.sender);
         for (uint256 i = 0; i < assets.length; ++i) {
-            (bytes32 slot, uint256 word) = _account(msg.sender, assets[i]);
-            if (AccountSlots.exitRequestedAt(word) == 0) {
-                revert ExitNotRequested(msg.sender, assets[i]);
-            }
+            uint256 asset = assets[i];
+            (bytes32 slot, uint256 word,) = _exiting(msg.sender, asset);
 
             AccountSlots.write(slot, AccountSlots.withExit(word, 0));
 
-            emit ExitCancelled(msg.sender, assets[i]);
+            emit ExitCancelled(msg.sender, asset);
         }
     }
 
@@ -45,26 +47,53 @@ abstract contract Exits is Ledger {
     function executeExit(address account, uint256[] calldata assets) external {
         _requireNotFrozen(account);
         for (uint256 i = 0; i < assets.length; ++i) {
-            (bytes32 slot, uint256 word) = _account(account, assets[i]);
-            uint256 requestedAt = AccountSlots.exitRequestedAt(word);
-            if (requestedAt == 0) revert ExitNotRequested(account, assets[i]);
-            uint256 opens = requestedAt + 2 * WINDOW;
-            if (block.timestamp <= opens || block.timestamp > opens + WINDOW) {
-                revert ExitNotDue(account, assets[i], opens + 1, opens + WINDOW);
+            uint256 asset = assets[i];
+            (bytes32 slot, uint256 word, uint256 requestedAt) = _exiting(account, asset);
+            uint256 lapse = _lapse(requestedAt);
+            // Below `lapse`, which is three of it later.
+            uint256 due;
+            unchecked {
+                due = lapse - WINDOW + 1;
+            }
+            if (block.timestamp < due || block.timestamp > lapse) {
+                Refusal.four(
+                    IExchange.ExitNotDue.selector, uint160(account), asset, due, lapse
+                );
             }
             uint256 amount = AccountSlots.balance(word);
 
             word = AccountSlots.addClaimable(AccountSlots.withBalance(word, 0), amount);
             AccountSlots.write(slot, AccountSlots.withExit(word, 0));
 
-            emit ExitExecuted(account, assets[i], amount);
+            emit ExitExecuted(account, asset, amount);
         }
     }
 
     /// @dev Matches of an account are refused while its exit runs, from one WINDOW after the
-    /// request until the exit lapses. Called only where an exit was requested.
+    /// request until the exit lapses.
     function _isExiting(uint256 requestedAt, uint256 matchTime) internal view returns (bool) {
-        return requestedAt != 0 && matchTime > requestedAt + WINDOW
-            && matchTime <= requestedAt + 3 * WINDOW;
+        unchecked {
+            return requestedAt != 0 && matchTime > requestedAt + WINDOW
+                && matchTime <= _lapse(requestedAt);
+        }
+    }
+
+    function _exiting(address account, uint256 asset)
+        private
+        view
+        returns (bytes32 slot, uint256 word, uint256 requestedAt)
+    {
+        (slot, word) = _account(account, asset);
+        requestedAt = AccountSlots.exitRequestedAt(word);
+        if (requestedAt == 0) {
+            Refusal.two(IExchange.ExitNotRequested.selector, uint160(account), asset);
+        }
+    }
+
+    /// @dev When an exit lapses; the constructor bounds WINDOW, so this cannot wrap.
+    function _lapse(uint256 requestedAt) private view returns (uint256) {
+        unchecked {
+            return requestedAt + 3 * WINDOW;
+        }
     }
 }

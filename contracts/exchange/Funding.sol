@@ -11,6 +11,7 @@ import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
+import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title How money and credits come in and go out.
@@ -21,6 +22,9 @@ abstract contract Funding is Ledger, IERC1155Receiver {
     uint256 public depositCount;
     /// @inheritdoc IExchange
     mapping(address asset => bool) public isListed;
+    /// @dev Not 0 while an asset is being pulled; 0 again before the call ends, so the calls of
+    /// one transaction compose.
+    uint256 private transient _pulling;
     /// @dev Permits (by their nonce) that have deposited, or whose intent has.
     mapping(address owner => mapping(address asset => mapping(uint256 nonce => bool))) private
         _permitUsed;
@@ -28,7 +32,9 @@ abstract contract Funding is Ledger, IERC1155Receiver {
     /// @inheritdoc IExchange
     function setAsset(address asset, bool listed) external restricted {
         bool ours = asset == address(CREDITS) || asset == address(this);
-        if (asset.code.length == 0 || ours) revert ExchangeAssetInvalid(uint160(asset));
+        if (asset.code.length == 0 || ours) {
+            Refusal.one(IExchange.ExchangeAssetInvalid.selector, uint160(asset));
+        }
 
         isListed[asset] = listed;
 
@@ -38,7 +44,6 @@ abstract contract Funding is Ledger, IERC1155Receiver {
     /// @inheritdoc IExchange
     function deposit(address asset, uint256 amount)
         external
-        nonReentrant
         returns (uint256 depositId)
     {
         return _pull(msg.sender, asset, amount);
@@ -56,21 +61,31 @@ abstract contract Funding is Ledger, IERC1155Receiver {
         uint256 intentNonce,
         uint256 intentDeadline,
         bytes calldata intentSignature
-    ) external nonReentrant returns (uint256 depositId) {
+    ) external returns (uint256 depositId) {
         // A token that is not listed is not even asked for its nonces.
-        if (!isListed[asset]) revert ExchangeAssetNotListed(asset);
+        if (!isListed[asset]) {
+            Refusal.one(IExchange.ExchangeAssetNotListed.selector, uint160(asset));
+        }
         uint256 nonce = IERC20Permit(asset).nonces(owner);
         try IERC20Permit(asset).permit(owner, address(this), amount, deadline, v, r, s) {} catch {}
         if (IERC20Permit(asset).nonces(owner) == nonce) {
             // Used before this call: the consent must come from elsewhere, and be of a permit that
             // has not deposited yet.
-            if (intentNonce >= nonce) revert ExchangePermitUnproven(owner, intentNonce);
+            if (intentNonce >= nonce) {
+                Refusal.two(
+                    IExchange.ExchangePermitUnproven.selector, uint160(owner), intentNonce
+                );
+            }
             if (msg.sender != owner) {
                 _requireIntent(owner, asset, amount, intentNonce, intentDeadline, intentSignature);
             }
             nonce = intentNonce;
         }
-        if (_permitUsed[owner][asset][nonce]) revert ExchangeIntentUsed(owner, asset, nonce);
+        if (_permitUsed[owner][asset][nonce]) {
+            Refusal.three(
+                IExchange.ExchangeIntentUsed.selector, uint160(owner), uint160(asset), nonce
+            );
+        }
 
         _permitUsed[owner][asset][nonce] = true;
 
@@ -105,13 +120,14 @@ abstract contract Funding is Ledger, IERC1155Receiver {
     /// @inheritdoc IExchange
     function claim(address account, uint256 asset)
         external
-        nonReentrant
         returns (uint256 amount)
     {
         _requireNotFrozen(account);
         (bytes32 slot, uint256 word) = _account(account, asset);
         amount = AccountSlots.claimable(word);
-        if (amount == 0) revert ExchangeNothingToClaim(account, asset);
+        if (amount == 0) {
+            Refusal.two(IExchange.ExchangeNothingToClaim.selector, uint160(account), asset);
+        }
 
         AccountSlots.write(slot, AccountSlots.withoutClaimable(word));
         _totals[asset] -= amount;
@@ -142,22 +158,32 @@ abstract contract Funding is Ledger, IERC1155Receiver {
         private
         returns (uint256 depositId)
     {
-        if (!isListed[asset]) revert ExchangeAssetNotListed(asset);
+        if (!isListed[asset]) {
+            Refusal.one(IExchange.ExchangeAssetNotListed.selector, uint160(asset));
+        }
+        // The one place where a call comes before the state, since what arrives is known only after
+        // it. A deposit within this one would count the same arrival twice; whatever else is called
+        // from within can only make less arrive.
+        if (_pulling != 0) revert ExchangeReentered();
+        _pulling = 1;
         IERC20 token = IERC20(asset);
-        // The one place where a call comes before the state: what arrives is known only after it,
-        // and every way to call back here is locked (`nonReentrant`), credits' own excepted, whose
-        // amounts are the token's.
         uint256 before = token.balanceOf(address(this));
         token.safeTransferFrom(account, address(this), amount);
         uint256 held = token.balanceOf(address(this));
-        if (held <= before) revert ExchangeNothingArrived(uint160(asset));
-        return _credit(account, uint160(asset), held - before);
+        _pulling = 0;
+        if (held <= before) Refusal.one(IExchange.ExchangeNothingArrived.selector, uint160(asset));
+        // Above `before`.
+        unchecked {
+            return _credit(account, uint160(asset), held - before);
+        }
     }
 
     function _creditClass(address from, uint256 id, uint256 kilograms) private {
-        if (from == address(0)) revert ExchangeMintedDeposit(id, kilograms);
-        if (id < FIRST_CLASS) revert ExchangeAssetInvalid(id);
-        if (kilograms == 0) revert ExchangeNothingArrived(id);
+        if (from == address(0)) {
+            Refusal.two(IExchange.ExchangeMintedDeposit.selector, id, kilograms);
+        }
+        if (id < FIRST_CLASS) Refusal.one(IExchange.ExchangeAssetInvalid.selector, id);
+        if (kilograms == 0) Refusal.one(IExchange.ExchangeNothingArrived.selector, id);
         _credit(from, id, kilograms);
     }
 
@@ -168,7 +194,7 @@ abstract contract Funding is Ledger, IERC1155Receiver {
         PARTICIPANTS.requireTransferable(address(0), account);
         uint256 owed = _totals[asset];
         if (amount > AccountSlots.MAX_BALANCE - owed) {
-            revert ExchangeDepositTooMuch(asset, owed, amount);
+            Refusal.three(IExchange.ExchangeDepositTooMuch.selector, asset, owed, amount);
         }
         (bytes32 slot, uint256 word) = _account(account, asset);
 
@@ -183,7 +209,9 @@ abstract contract Funding is Ledger, IERC1155Receiver {
     }
 
     function _requireCredits() private view {
-        if (msg.sender != address(CREDITS)) revert ExchangeSenderNotCredits(msg.sender);
+        if (msg.sender != address(CREDITS)) {
+            Refusal.one(IExchange.ExchangeSenderNotCredits.selector, uint160(msg.sender));
+        }
     }
 
     function _requireIntent(
@@ -194,14 +222,20 @@ abstract contract Funding is Ledger, IERC1155Receiver {
         uint256 deadline,
         bytes calldata signature
     ) private view {
-        if (block.timestamp > deadline) revert ExchangeIntentExpired(deadline, block.timestamp);
+        if (block.timestamp > deadline) {
+            Refusal.two(IExchange.ExchangeIntentExpired.selector, deadline, block.timestamp);
+        }
         bytes32 message = keccak256(
             abi.encode(MessageHashes.INTENT_TYPEHASH, owner, asset, amount, nonce, deadline)
         );
-        (address signer,,) = ECDSA.tryRecoverCalldata(_hashTypedDataV4(message), signature);
+        (address signer,,) = ECDSA.tryRecoverCalldata(
+            MessageHashes.ofStruct(_separator(), message), signature
+        );
         // A failed recovery is address 0, which nobody owns.
         if (signer != owner || signer == address(0)) {
-            revert ExchangeIntentNotOwners(owner, signer);
+            Refusal.two(
+                IExchange.ExchangeIntentNotOwners.selector, uint160(owner), uint160(signer)
+            );
         }
     }
 

@@ -2,8 +2,6 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ICarbonCredits} from "../interfaces/ICarbonCredits.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {IParticipants} from "../interfaces/IParticipants.sol";
@@ -11,7 +9,7 @@ import {AccountSlots} from "../libraries/AccountSlots.sol";
 
 /// @title What every part of the Exchange shares: accounts, totals, and who is asked.
 /// @dev Account and fill words lie where AccountSlots says, not in mappings.
-abstract contract Ledger is IExchange, EIP712, AccessManaged, ReentrancyGuardTransient {
+abstract contract Ledger is IExchange, AccessManaged {
     /// @notice Accrued and not yet collected, in base units of one asset.
     struct Fees {
         uint128 operatorAmount;
@@ -21,9 +19,18 @@ abstract contract Ledger is IExchange, EIP712, AccessManaged, ReentrancyGuardTra
     /// @notice Token ids of classes begin here; below are addresses of settlement assets.
     uint256 internal constant FIRST_CLASS = 1 << 160;
     uint256 internal constant BPS = 10_000;
+    /// @dev So that no sum of a time and a few of these leaves 40 bits.
+    uint256 private constant MAX_SECONDS = 30 days;
+
+    bytes32 private constant DOMAIN_TYPEHASH = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
 
     IParticipants public immutable PARTICIPANTS;
     ICarbonCredits public immutable CREDITS;
+    /// @dev EIP-712, without what ERC-5267 would add to the code of a contract this full.
+    bytes32 private immutable _cachedSeparator;
+    uint256 private immutable _chainId;
     /// @inheritdoc IExchange
     uint256 public immutable WINDOW;
     /// @inheritdoc IExchange
@@ -45,7 +52,12 @@ abstract contract Ledger is IExchange, EIP712, AccessManaged, ReentrancyGuardTra
         address credits,
         uint256 window,
         uint256 skew
-    ) EIP712("Causeway Exchange", "1") AccessManaged(authority) {
+    ) AccessManaged(authority) {
+        if (window == 0 || window > MAX_SECONDS || skew > MAX_SECONDS) {
+            revert ExchangeTimesInvalid(window, skew);
+        }
+        _chainId = block.chainid;
+        _cachedSeparator = _newSeparator();
         PARTICIPANTS = IParticipants(participants);
         CREDITS = ICarbonCredits(credits);
         WINDOW = window;
@@ -72,6 +84,23 @@ abstract contract Ledger is IExchange, EIP712, AccessManaged, ReentrancyGuardTra
     function feesOf(uint256 asset) external view returns (uint256, uint256) {
         Fees storage fees = _fees[asset];
         return (fees.operatorAmount, fees.developerAmount);
+    }
+
+    /// @dev Of this contract on this chain, whatever the chain's id becomes.
+    function _separator() internal view returns (bytes32) {
+        return block.chainid == _chainId ? _cachedSeparator : _newSeparator();
+    }
+
+    function _newSeparator() private view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                DOMAIN_TYPEHASH,
+                keccak256("Causeway Exchange"),
+                keccak256("1"),
+                block.chainid,
+                address(this)
+            )
+        );
     }
 
     /// @dev Where an account's word is, and what it holds now.

@@ -6,6 +6,7 @@ import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {BatchTables, Run} from "../libraries/BatchTables.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
 import {RawMemory} from "../libraries/RawMemory.sol";
+import {Refusal} from "../libraries/Refusal.sol";
 import {Exits} from "./Exits.sol";
 import {Venue} from "./Venue.sol";
 
@@ -29,7 +30,7 @@ abstract contract Settlement is Exits, Venue {
     function settle(bytes calldata batch, bytes calldata signatures) external {
         unchecked {
             Run memory run = BatchTables.open(batch, EVENT_HEAD);
-            run.buffer = MessageHashes.newBuffer(_domainSeparatorV4());
+            run.buffer = MessageHashes.newBuffer(_separator());
             uint256 place;
             assembly ("memory-safe") {
                 place := signatures.offset
@@ -49,7 +50,11 @@ abstract contract Settlement is Exits, Venue {
             _applyWithdrawals(run);
             run.requireEnd();
             if (run.signatureAt != place + signatures.length) {
-                revert BatchSignaturesWrong(signatures.length, run.signatureAt - place);
+                Refusal.two(
+                    IExchange.BatchSignaturesWrong.selector,
+                    signatures.length,
+                    run.signatureAt - place
+                );
             }
 
             _writeLegs(run);
@@ -70,33 +75,34 @@ abstract contract Settlement is Exits, Venue {
             uint256 leg = run.legsAt;
             uint256 order = run.ordersAt;
             uint256 previous;
-            for (uint256 left = run.accountCount; left != 0; --left) {
-                uint256 header = RawMemory.load(run.at);
+            for (uint256 i = 0; i < run.accountCount; ++i) {
+                uint256 header = RawMemory.load(run.cursor);
                 uint256 trader = header >> 96;
                 // Ascending, so that no leg can be there twice; and nobody is address 0.
                 if (trader <= previous) {
-                    revert BatchAccountsNotAscending(
-                        address(uint160(previous)), address(uint160(trader))
-                    );
+                    Refusal.two(IExchange.BatchAccountsNotAscending.selector, previous, trader);
                 }
                 previous = trader;
                 uint256 ownLegs = leg;
                 leg = run.readLegs(header, leg);
-                uint256 orders = header >> 64 & type(uint16).max;
                 // Before the orders are written behind the legs.
                 if (leg > run.ordersAt) {
-                    revert BatchTableWrong(
-                        (leg - run.legsAt) / BatchTables.LEG_BYTES, run.legCount
+                    Refusal.two(
+                        IExchange.BatchTableWrong.selector,
+                        (leg - run.legsAt) / BatchTables.LEG_BYTES,
+                        run.legCount
                     );
                 }
-                for (; orders != 0; --orders) {
+                uint256 end =
+                    order + BatchTables.ORDER_BYTES * (header >> 64 & type(uint16).max);
+                while (order != end) {
                     _readOrder(run, order, trader, ownLegs, header >> 80 & type(uint16).max);
                     order += BatchTables.ORDER_BYTES;
                 }
             }
             uint256 read = (order - run.ordersAt) / BatchTables.ORDER_BYTES;
             if (leg != run.ordersAt || read != run.orderCount) {
-                revert BatchTableWrong(read, run.orderCount);
+                Refusal.two(IExchange.BatchTableWrong.selector, read, run.orderCount);
             }
         }
     }
@@ -105,35 +111,43 @@ abstract contract Settlement is Exits, Venue {
         Run memory run, uint256 order, uint256 trader, uint256 ownLegs, uint256 legs
     ) private view {
         unchecked {
-            uint256 at = run.at;
-            uint256 packed = RawMemory.load(at);
-            uint256 times = RawMemory.load(at + 32);
-            at += 38;
+            uint256 cursor = run.cursor;
+            uint256 packed = RawMemory.load(cursor);
+            uint256 times = RawMemory.load(cursor + 32);
+            cursor += 38;
             uint256 detailsHash;
             if (packed & RETIRE_FLAG != 0) {
                 uint256 timeInForce = packed >> 1 & 3;
                 if (packed & 1 != BUY || timeInForce == 0 || timeInForce == 3) {
-                    revert OrderConditionsInvalid(
-                        address(uint160(trader)),
+                    Refusal.three(
+                        IExchange.OrderConditionsInvalid.selector,
+                        trader,
                         BatchTables.nonceOf(packed),
-                        uint8(packed >> 1 & 0x3f)
+                        packed >> 1 & 0x3f
                     );
                 }
-                detailsHash = RawMemory.load(at);
-                at += 32;
+                detailsHash = RawMemory.load(cursor);
+                cursor += 32;
             }
-            run.at = at;
+            run.cursor = cursor;
             uint256 signedAt = run.baseTime + (times >> 232);
             uint256 lifetime = times >> 208 & type(uint24).max;
             if (lifetime > MAX_LIFETIME) {
-                revert OrderLifetimeTooLong(
-                    address(uint160(trader)), BatchTables.nonceOf(packed), lifetime
+                Refusal.three(
+                    IExchange.OrderLifetimeTooLong.selector,
+                    trader,
+                    BatchTables.nonceOf(packed),
+                    lifetime
                 );
             }
             uint256 instrument = packed >> 240;
             uint256 asset = packed >> 224 & type(uint16).max;
             if (instrument >= legs || asset >= legs) {
-                revert BatchIndexOutOfRange(instrument > asset ? instrument : asset, legs);
+                Refusal.two(
+                    IExchange.BatchIndexOutOfRange.selector,
+                    instrument > asset ? instrument : asset,
+                    legs
+                );
             }
             instrument = ownLegs + instrument * BatchTables.LEG_BYTES;
             asset = ownLegs + asset * BatchTables.LEG_BYTES;
@@ -149,8 +163,12 @@ abstract contract Settlement is Exits, Venue {
             instrument = run.assetAt(instrument);
             asset = run.assetAt(asset);
             if (!paysMoney) {
-                revert OrderAssetsInvalid(
-                    address(uint160(trader)), BatchTables.nonceOf(packed), instrument, asset
+                Refusal.four(
+                    IExchange.OrderAssetsInvalid.selector,
+                    trader,
+                    BatchTables.nonceOf(packed),
+                    instrument,
+                    asset
                 );
             }
             bytes32 digest = MessageHashes.ofPackedOrder(
@@ -172,16 +190,23 @@ abstract contract Settlement is Exits, Venue {
         Run memory run, bytes32 digest, uint256 trader, uint256 packed
     ) private view {
         unchecked {
-            address account = address(uint160(trader));
             if (packed >> 7 & 1 != 0) {
-                if (_preSigned[account][digest]) return;
-                revert OrderNotPreSigned(account, BatchTables.nonceOf(packed), digest);
+                if (_preSigned[address(uint160(trader))][digest]) return;
+                Refusal.three(
+                    IExchange.OrderNotPreSigned.selector,
+                    trader,
+                    BatchTables.nonceOf(packed),
+                    uint256(digest)
+                );
             }
             uint256 place = run.signatureAt;
             uint256 signer = MessageHashes.signerAt(run.buffer, digest, place);
             if (signer != trader) {
-                revert OrderSignatureWrong(
-                    account, BatchTables.nonceOf(packed), address(uint160(signer))
+                Refusal.three(
+                    IExchange.OrderSignatureWrong.selector,
+                    trader,
+                    BatchTables.nonceOf(packed),
+                    signer
                 );
             }
             run.signatureAt = place + 64;
@@ -196,24 +221,31 @@ abstract contract Settlement is Exits, Venue {
         unchecked {
             uint256 trades = run.trades;
             if (trades == 0) return;
-            uint256 at = run.at;
+            uint256 cursor = run.cursor;
             uint256 last = progress.matchTime;
-            run.firstTime = run.baseTime + (RawMemory.load(at) >> 144 & type(uint24).max);
+            run.firstTime = run.baseTime + (RawMemory.load(cursor) >> 144 & type(uint24).max);
             for (uint256 i = 0; i < trades; ++i) {
-                last = _applyTrade(run, RawMemory.load(at), last, run.firstTrade + i);
-                at += BatchTables.TRADE_BYTES;
+                last = _applyTrade(run, RawMemory.load(cursor), last, run.firstTrade + i);
+                cursor += BatchTables.TRADE_BYTES;
             }
             uint256 first = run.firstTime;
             if (block.timestamp > first + WINDOW) {
-                revert TradeTooOld(uint64(run.firstTrade), first, block.timestamp);
+                Refusal.three(
+                    IExchange.TradeTooOld.selector, run.firstTrade, first, block.timestamp
+                );
             }
             if (last > block.timestamp + SKEW) {
-                revert TradeAhead(uint64(run.firstTrade + trades - 1), last, block.timestamp);
+                Refusal.three(
+                    IExchange.TradeAhead.selector,
+                    run.firstTrade + trades - 1,
+                    last,
+                    block.timestamp
+                );
             }
             bool mayBePaused = guard.pausedSince != 0 && last >= guard.pausedSince;
             if (mayBePaused || first < guard.pausesEnd) _requireNotPaused(run);
             run.lastTime = last;
-            run.at = at;
+            run.cursor = cursor;
         }
     }
 
@@ -229,14 +261,20 @@ abstract contract Settlement is Exits, Venue {
             time = run.baseTime + (trade >> 144 & type(uint24).max);
             uint256 count = run.orderCount;
             if (maker >= count || taker >= count) {
-                revert BatchIndexOutOfRange(maker > taker ? maker : taker, count);
+                Refusal.two(
+                    IExchange.BatchIndexOutOfRange.selector, maker > taker ? maker : taker, count
+                );
             }
             maker = run.ordersAt + maker * BatchTables.ORDER_BYTES;
             taker = run.ordersAt + taker * BatchTables.ORDER_BYTES;
-            if (time < previous) revert TradeBeforePrevious(uint64(number), time, previous);
+            if (time < previous) {
+                Refusal.three(IExchange.TradeBeforePrevious.selector, number, time, previous);
+            }
 
             uint256 price = _match(maker, taker, number);
-            if (quantity == 0) revert TradeQuantityInvalid(uint64(number), quantity, price);
+            if (quantity == 0) {
+                Refusal.three(IExchange.TradeQuantityInvalid.selector, number, quantity, price);
+            }
             uint256 makerTerms = RawMemory.load(maker + 0x20);
             uint256 takerTerms = RawMemory.load(taker + 0x20);
             _requireFee(makerTerms, run.makerFeeBps, number);
@@ -266,25 +304,27 @@ abstract contract Settlement is Exits, Venue {
     {
         unchecked {
             if (RawMemory.load(maker + 0x40) >> 224 != RawMemory.load(taker + 0x40) >> 224) {
-                revert TradeMarketsDiffer(uint64(number));
+                Refusal.one(IExchange.TradeMarketsDiffer.selector, number);
             }
             if (uint160(RawMemory.load(maker)) == uint160(RawMemory.load(taker))) {
-                revert TradeSelf(uint64(number), BatchTables.traderOf(maker));
+                Refusal.two(IExchange.TradeSelf.selector, number, BatchTables.traderOf(maker));
             }
             uint256 offered = RawMemory.load(maker + 0x20);
             uint256 asked = RawMemory.load(taker + 0x20);
-            if ((offered ^ asked) & 1 == 0) revert TradeSidesEqual(uint64(number));
+            if ((offered ^ asked) & 1 == 0) {
+                Refusal.one(IExchange.TradeSidesEqual.selector, number);
+            }
             price = offered >> 16 & type(uint104).max;
             uint256 limit = asked >> 16 & type(uint104).max;
             if (asked & 1 == BUY ? price > limit : price < limit) {
-                revert TradePriceBeyondLimit(uint64(number), price, limit);
+                Refusal.three(IExchange.TradePriceBeyondLimit.selector, number, price, limit);
             }
         }
     }
 
     function _requireFee(uint256 packed, uint256 feeBps, uint256 number) private pure {
         uint256 cap = packed >> 8 & 0xff;
-        if (feeBps > cap) revert TradeFeeAboveCap(uint64(number), feeBps, cap);
+        if (feeBps > cap) Refusal.three(IExchange.TradeFeeAboveCap.selector, number, feeBps, cap);
     }
 
     /// @dev Adds a match to an order's record. What it filled before this batch comes in
@@ -295,14 +335,22 @@ abstract contract Settlement is Exits, Venue {
         unchecked {
             uint256 state = RawMemory.load(order + 0x40);
             uint256 signedAt = state >> 96 & type(uint40).max;
-            if (signedAt > time + SKEW) revert TradeBeforeSigned(uint64(number), time, signedAt);
+            if (signedAt > time + SKEW) {
+                Refusal.three(IExchange.TradeBeforeSigned.selector, number, time, signedAt);
+            }
             uint256 expiry = state >> 136 & type(uint40).max;
-            if (time > expiry) revert TradeExpired(uint64(number), time, expiry);
+            if (time > expiry) {
+                Refusal.three(IExchange.TradeExpired.selector, number, time, expiry);
+            }
             uint256 filled = (state & type(uint56).max) + quantity;
             uint256 limit = packed >> 120 & type(uint56).max;
             if (filled > limit) {
-                revert OrderOverfilled(
-                    BatchTables.traderOf(order), BatchTables.nonceOf(packed), filled, limit
+                Refusal.four(
+                    IExchange.OrderOverfilled.selector,
+                    BatchTables.traderOf(order),
+                    BatchTables.nonceOf(packed),
+                    filled,
+                    limit
                 );
             }
             RawMemory.store(order + 0x40, (state >> 96 << 40 | time) << 56 | filled);
@@ -335,11 +383,13 @@ abstract contract Settlement is Exits, Venue {
     /// @dev The slow way, when a pause is near: every match time by itself.
     function _requireNotPaused(Run memory run) private view {
         unchecked {
-            uint256 at = run.at;
+            uint256 cursor = run.cursor;
             for (uint256 i = 0; i < run.trades; ++i) {
-                uint256 time = run.baseTime + (RawMemory.load(at) >> 144 & type(uint24).max);
-                if (isPausedAt(time)) revert TradeWhilePaused(uint64(run.firstTrade + i), time);
-                at += BatchTables.TRADE_BYTES;
+                uint256 time = run.baseTime + (RawMemory.load(cursor) >> 144 & type(uint24).max);
+                if (isPausedAt(time)) {
+                    Refusal.two(IExchange.TradeWhilePaused.selector, run.firstTrade + i, time);
+                }
+                cursor += BatchTables.TRADE_BYTES;
             }
         }
     }
@@ -349,23 +399,21 @@ abstract contract Settlement is Exits, Venue {
         unchecked {
             uint256 order = run.ordersAt;
             uint256 exits = run.exits;
-            for (uint256 left = run.orderCount; left != 0; --left) {
+            for (uint256 i = 0; i < run.orderCount; ++i) {
                 uint256 trader = uint160(RawMemory.load(order));
                 uint256 packed = RawMemory.load(order + 0x20);
                 uint256 state = RawMemory.load(order + 0x40);
                 uint256 nonce = packed >> 176 & type(uint48).max;
                 uint256 tonnes = state & type(uint56).max;
                 if (tonnes == 0) {
-                    revert BatchOrderUnused(address(uint160(trader)), uint64(nonce));
+                    Refusal.two(IExchange.BatchOrderUnused.selector, trader, nonce);
                 }
                 bytes32 slot = AccountSlots.fillSlot(trader, nonce);
                 uint256 word = AccountSlots.read(slot);
                 uint256 filled = AccountSlots.filled(word, nonce) + tonnes;
                 uint256 limit = packed >> 120 & type(uint56).max;
                 if (filled > limit || filled > AccountSlots.MAX_FILL) {
-                    revert OrderOverfilled(
-                        address(uint160(trader)), uint64(nonce), filled, limit
-                    );
+                    Refusal.four(IExchange.OrderOverfilled.selector, trader, nonce, filled, limit);
                 }
                 if (AccountSlots.isKilled(word, nonce)) {
                     _requireInTime(trader, nonce, state >> 56 & type(uint40).max);
@@ -384,10 +432,9 @@ abstract contract Settlement is Exits, Venue {
 
     /// @dev Matches up to one WINDOW after the invalidation still settle.
     function _requireInTime(uint256 trader, uint256 nonce, uint256 matchTime) private view {
-        address account = address(uint160(trader));
-        uint256 at = _invalidatedAt[account][nonce];
-        if (matchTime > at + WINDOW) {
-            revert OrderInvalidated(account, uint64(nonce), matchTime, at);
+        uint256 since = _invalidatedAt[address(uint160(trader))][nonce];
+        if (matchTime > since + WINDOW) {
+            Refusal.four(IExchange.OrderInvalidated.selector, trader, nonce, matchTime, since);
         }
     }
 
@@ -398,8 +445,12 @@ abstract contract Settlement is Exits, Venue {
             AccountSlots.exitRequestedAt(RawMemory.load((legs & type(uint48).max) + 0x20));
         bool exiting = _isExiting(one, matchTime);
         if (exiting || _isExiting(other, matchTime)) {
-            revert OrderExiting(
-                BatchTables.traderOf(order), uint64(nonce), matchTime, exiting ? one : other
+            Refusal.four(
+                IExchange.OrderExiting.selector,
+                BatchTables.traderOf(order),
+                nonce,
+                matchTime,
+                exiting ? one : other
             );
         }
     }
@@ -408,10 +459,12 @@ abstract contract Settlement is Exits, Venue {
     function _applyWithdrawals(Run memory run) private {
         unchecked {
             for (uint256 i = 0; i < run.withdrawals; ++i) {
-                uint256 packed = RawMemory.load(run.at);
-                run.at += BatchTables.WITHDRAWAL_BYTES;
+                uint256 packed = RawMemory.load(run.cursor);
+                run.cursor += BatchTables.WITHDRAWAL_BYTES;
                 uint256 leg = packed >> 240;
-                if (leg >= run.legCount) revert BatchIndexOutOfRange(leg, run.legCount);
+                if (leg >= run.legCount) {
+                    Refusal.two(IExchange.BatchIndexOutOfRange.selector, leg, run.legCount);
+                }
                 leg = run.legsAt + leg * BatchTables.LEG_BYTES;
                 (uint256 trader, uint256 asset) = run.ownerOf(RawMemory.load(leg + 0x40));
                 uint256 nonce = packed >> 192 & type(uint48).max;
@@ -434,15 +487,16 @@ abstract contract Settlement is Exits, Venue {
         Run memory run, bytes32 digest, uint256 trader, uint256 packed
     ) private view {
         unchecked {
-            address account = address(uint160(trader));
-            uint64 nonce = uint64(packed >> 192 & type(uint48).max);
+            uint256 nonce = packed >> 192 & type(uint48).max;
             if (packed >> 80 & 0xff != 0) {
-                if (_preSigned[account][digest]) return;
-                revert WithdrawalNotPreSigned(account, nonce, digest);
+                if (_preSigned[address(uint160(trader))][digest]) return;
+                Refusal.three(
+                    IExchange.WithdrawalNotPreSigned.selector, trader, nonce, uint256(digest)
+                );
             }
             uint256 signer = MessageHashes.signerAt(run.buffer, digest, run.signatureAt);
             if (signer != trader) {
-                revert WithdrawalSignatureWrong(account, nonce, address(uint160(signer)));
+                Refusal.three(IExchange.WithdrawalSignatureWrong.selector, trader, nonce, signer);
             }
             run.signatureAt += 64;
         }
@@ -451,12 +505,13 @@ abstract contract Settlement is Exits, Venue {
     /// @dev A nonce that was only invalidated still serves: the money goes to its own owner, and
     /// nobody can stop a batch by invalidating a withdrawal that is already in the journal.
     function _useNonce(uint256 trader, uint256 nonce, uint256 amount) private {
-        address account = address(uint160(trader));
-        if (amount == 0) revert WithdrawalAmountInvalid(account, uint64(nonce), amount);
+        if (amount == 0) {
+            Refusal.three(IExchange.WithdrawalAmountInvalid.selector, trader, nonce, amount);
+        }
         bytes32 slot = AccountSlots.fillSlot(trader, nonce);
         uint256 word = AccountSlots.read(slot);
         if (AccountSlots.filled(word, nonce) != 0) {
-            revert WithdrawalNonceUsed(account, uint64(nonce));
+            Refusal.two(IExchange.WithdrawalNonceUsed.selector, trader, nonce);
         }
 
         word = AccountSlots.addFilled(word, nonce, AccountSlots.MAX_FILL);
@@ -488,7 +543,9 @@ abstract contract Settlement is Exits, Venue {
                 uint256 changed = balance + uint256(change);
                 if (changed > AccountSlots.MAX_BALANCE) {
                     (uint256 account, uint256 asset) = run.ownerOf(tagged);
-                    revert AccountShort(address(uint160(account)), asset, balance, change);
+                    Refusal.four(
+                        IExchange.AccountShort.selector, account, asset, balance, uint256(change)
+                    );
                 }
                 bytes32 slot = bytes32(RawMemory.load(leg));
                 AccountSlots.write(slot, AccountSlots.withBalance(word, changed));
@@ -517,7 +574,7 @@ abstract contract Settlement is Exits, Venue {
         bytes32 topic = BatchSettled.selector;
         uint256 lastTrade = progress.trade;
         uint256 lastWithdrawal = progress.withdrawal;
-        uint256 length = run.end - run.batchAt;
+        uint256 end = run.end;
         // Safe: the head of the event is the room that `open` left before the batch, and the word
         // behind the batch was zeroed there.
         assembly ("memory-safe") {
@@ -529,6 +586,7 @@ abstract contract Settlement is Exits, Venue {
             mstore(add(head, 0x60), mload(add(run, 0xe0)))
             mstore(add(head, 0x80), mload(add(run, 0x100)))
             mstore(add(head, 0xa0), 0xc0)
+            let length := sub(end, batchAt)
             mstore(add(head, 0xc0), length)
             log1(head, add(EVENT_HEAD, and(add(length, 31), not(31))), topic)
         }

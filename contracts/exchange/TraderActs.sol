@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IExchange, Order, Withdrawal} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
+import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title What traders do on chain with their orders, and what anybody completes for them.
@@ -12,7 +13,7 @@ abstract contract TraderActs is Ledger {
     function invalidate(uint64[] calldata nonces) external {
         for (uint256 i = 0; i < nonces.length; ++i) {
             uint64 nonce = nonces[i];
-            if (nonce > type(uint48).max) revert NonceTooLarge(nonce);
+            if (nonce > type(uint48).max) Refusal.one(IExchange.NonceTooLarge.selector, nonce);
             mapping(uint256 => uint256) storage times = _invalidatedAt[msg.sender];
             // Written once: a second call cannot move the time. Nor is it an error, so that a
             // list of nonces can be sent again.
@@ -36,7 +37,6 @@ abstract contract TraderActs is Ledger {
     /// @inheritdoc IExchange
     function completeRetirement(Order calldata order)
         external
-        nonReentrant
         returns (uint256 certificateId)
     {
         (bytes32 digest, uint256 kilograms) = _takeEarmark(order);
@@ -55,11 +55,15 @@ abstract contract TraderActs is Ledger {
         string calldata purpose,
         string calldata period,
         bytes32 instructionHash
-    ) external nonReentrant returns (uint256 certificateId) {
+    ) external returns (uint256 certificateId) {
         bytes32 detailsHash =
             keccak256(abi.encode(bytes32(0), beneficiary, purpose, period, instructionHash));
         if (detailsHash != order.detailsHash) {
-            revert ExchangeDetailsDiffer(order.detailsHash, detailsHash);
+            Refusal.two(
+                IExchange.ExchangeDetailsDiffer.selector,
+                uint256(order.detailsHash),
+                uint256(detailsHash)
+            );
         }
         (bytes32 digest, uint256 kilograms) = _takeEarmark(order);
         certificateId = CREDITS.retirePublicly(
@@ -101,19 +105,18 @@ abstract contract TraderActs is Ledger {
 
     /// @inheritdoc IExchange
     function hashOrder(Order calldata order) public view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.structHash(order));
+        return MessageHashes.ofOrder(_separator(), order);
     }
 
     /// @inheritdoc IExchange
     function hashWithdrawal(Withdrawal calldata withdrawal) external view returns (bytes32) {
-        return _hashTypedDataV4(MessageHashes.structHash(withdrawal));
+        return MessageHashes.ofWithdrawal(_separator(), withdrawal);
     }
 
     /// @inheritdoc IExchange
     function hashBatch(bytes calldata batch) external view returns (bytes32) {
-        return _hashTypedDataV4(
-            keccak256(abi.encode(MessageHashes.BATCH_TYPEHASH, keccak256(batch)))
-        );
+        bytes32 message = keccak256(abi.encode(MessageHashes.BATCH_TYPEHASH, keccak256(batch)));
+        return MessageHashes.ofStruct(_separator(), message);
     }
 
     /// @dev Only an order that settled has an earmark, so the order given is a signed one.
@@ -123,7 +126,9 @@ abstract contract TraderActs is Ledger {
     {
         digest = hashOrder(order);
         kilograms = _earmarks[digest];
-        if (kilograms == 0) revert ExchangeNothingToRetire(digest);
+        if (kilograms == 0) {
+            Refusal.one(IExchange.ExchangeNothingToRetire.selector, uint256(digest));
+        }
         _requireNotFrozen(order.trader);
 
         _earmarks[digest] = 0;

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IExchange} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
+import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title The venue's keys, pauses, payees, and how far its journal is settled and anchored.
@@ -45,7 +46,9 @@ abstract contract Venue is Ledger {
     /// @inheritdoc IExchange
     function setKeys(address sequencer, address watcher) external restricted {
         if (sequencer == address(0) || watcher == address(0) || sequencer == watcher) {
-            revert ExchangeKeysInvalid(sequencer, watcher);
+            Refusal.two(
+                IExchange.ExchangeKeysInvalid.selector, uint160(sequencer), uint160(watcher)
+            );
         }
 
         _sequencer = sequencer;
@@ -61,7 +64,12 @@ abstract contract Venue is Ledger {
         restricted
     {
         if (operator == address(0) || developer == address(0) || developerShareBps > BPS) {
-            revert ExchangePayeesInvalid(operator, developer, developerShareBps);
+            Refusal.three(
+                IExchange.ExchangePayeesInvalid.selector,
+                uint160(operator),
+                uint160(developer),
+                developerShareBps
+            );
         }
 
         _operator = operator;
@@ -74,7 +82,7 @@ abstract contract Venue is Ledger {
     /// @inheritdoc IExchange
     function pause() external restricted {
         uint40 since = _guard.pausedSince;
-        if (since != 0) revert ExchangeVenuePaused(since);
+        if (since != 0) Refusal.one(IExchange.ExchangeVenuePaused.selector, since);
 
         _guard.pausedSince = uint40(block.timestamp);
 
@@ -95,21 +103,24 @@ abstract contract Venue is Ledger {
 
     /// @inheritdoc IExchange
     function collectFees(uint256 asset) external {
-        if (_operator == address(0)) revert ExchangePayeesInvalid(_operator, _developer, 0);
+        // Nobody to pay: an amount claimable by address 0 would never come back.
+        (address operator, address developer) = (_operator, _developer);
+        if (operator == address(0)) {
+            Refusal.three(IExchange.ExchangePayeesInvalid.selector, 0, 0, 0);
+        }
         Fees memory fees = _fees[asset];
 
         delete _fees[asset];
-        _addClaimable(_operator, asset, fees.operatorAmount);
-        _addClaimable(_developer, asset, fees.developerAmount);
+        _addClaimable(operator, asset, fees.operatorAmount);
+        _addClaimable(developer, asset, fees.developerAmount);
 
         emit FeesCollected(asset, fees.operatorAmount, fees.developerAmount);
     }
 
     /// @inheritdoc IExchange
     function anchor(uint64 seq, bytes32 head, bytes calldata signatures) external {
-        bytes32 message = keccak256(abi.encode(MessageHashes.ANCHOR_TYPEHASH, seq, head));
-        _requireBoth(message, signatures);
-        if (seq > type(uint48).max) revert ExchangeNumberTooLarge(seq);
+        _requireBoth(MessageHashes.ANCHOR_TYPEHASH, 2, signatures);
+        if (seq > type(uint48).max) Refusal.one(IExchange.ExchangeNumberTooLarge.selector, seq);
         Progress memory progress = _progress;
 
         if (!_anchorNext(progress, uint48(seq), head)) return;
@@ -129,28 +140,20 @@ abstract contract Venue is Ledger {
         bytes32 head,
         bytes calldata signatures
     ) external {
-        bytes32 message = keccak256(
-            abi.encode(
-                MessageHashes.VOID_TYPEHASH,
-                firstTrade,
-                lastTrade,
-                firstWithdrawal,
-                lastWithdrawal,
-                reason,
-                seq,
-                head
-            )
-        );
-        _requireBoth(message, signatures);
+        _requireBoth(MessageHashes.VOID_TYPEHASH, 7, signatures);
         Progress memory progress = _progress;
         _requireNext(progress.trade, firstTrade);
         _requireNext(progress.withdrawal, firstWithdrawal);
         bool noTrade = lastTrade < firstTrade;
         bool noWithdrawal = lastWithdrawal < firstWithdrawal;
-        if (noTrade && noWithdrawal) revert ExchangeNothingToVoid(firstTrade, firstWithdrawal);
+        if (noTrade && noWithdrawal) {
+            Refusal.two(IExchange.ExchangeNothingToVoid.selector, firstTrade, firstWithdrawal);
+        }
         uint64 largest = lastTrade > lastWithdrawal ? lastTrade : lastWithdrawal;
         if (seq > largest) largest = seq;
-        if (largest > type(uint48).max) revert ExchangeNumberTooLarge(largest);
+        if (largest > type(uint48).max) {
+            Refusal.one(IExchange.ExchangeNumberTooLarge.selector, largest);
+        }
 
         if (!noTrade) progress.trade = uint48(lastTrade);
         if (!noWithdrawal) progress.withdrawal = uint48(lastWithdrawal);
@@ -200,8 +203,13 @@ abstract contract Venue is Ledger {
         uint40 since = _guard.pausedSince;
         if (since != 0 && matchTime >= since) return true;
         // Newest first: pauses follow one another, so the first that ended before it ends this.
-        for (uint256 i = _pauses.length; i != 0; --i) {
-            Pause storage one = _pauses[i - 1];
+        uint256 i = _pauses.length;
+        while (i != 0) {
+            // Above 0 here.
+            unchecked {
+                --i;
+            }
+            Pause storage one = _pauses[i];
             if (matchTime >= one.until) return false;
             if (matchTime >= one.since) return true;
         }
@@ -215,7 +223,11 @@ abstract contract Venue is Ledger {
     {
         if (seq < progress.seq) return false;
         if (seq == progress.seq) {
-            if (_head != head) revert ExchangeAnchorDiffers(seq, _head, head);
+            if (_head != head) {
+                Refusal.three(
+                    IExchange.ExchangeAnchorDiffers.selector, seq, uint256(_head), uint256(head)
+                );
+            }
             return false;
         }
         progress.seq = seq;
@@ -224,7 +236,12 @@ abstract contract Venue is Ledger {
     }
 
     function _requireNext(uint256 last, uint256 first) internal pure {
-        if (first != last + 1) revert ExchangeNumberNotNext(uint64(last + 1), uint64(first));
+        unchecked {
+            // u48 + 1.
+            if (first != last + 1) {
+                Refusal.two(IExchange.ExchangeNumberNotNext.selector, last + 1, first);
+            }
+        }
     }
 
     function _requireKeys(uint256 buffer, bytes32 digest, uint256 place, uint160 keysHash)
@@ -232,20 +249,33 @@ abstract contract Venue is Ledger {
         view
     {
         uint256 sequencer = MessageHashes.signerAt(buffer, digest, place);
-        uint256 watcher = MessageHashes.signerAt(buffer, digest, place + 64);
+        uint256 watcher;
+        // A place in the calldata.
+        unchecked {
+            watcher = MessageHashes.signerAt(buffer, digest, place + 64);
+        }
         if (_hashKeys(sequencer, watcher) != keysHash) {
-            revert ExchangeKeysDiffer(address(uint160(sequencer)), address(uint160(watcher)));
+            Refusal.two(
+                IExchange.ExchangeKeysDiffer.selector, uint160(sequencer), uint160(watcher)
+            );
         }
     }
 
-    function _requireBoth(bytes32 message, bytes calldata signatures) private view {
-        if (signatures.length != 128) revert BatchSignaturesWrong(signatures.length, 128);
-        uint256 buffer = MessageHashes.newBuffer(_domainSeparatorV4());
+    /// @dev Both keys signed a message whose fields are this call's first arguments.
+    function _requireBoth(bytes32 typeHash, uint256 fields, bytes calldata signatures)
+        private
+        view
+    {
+        if (signatures.length != 128) {
+            Refusal.two(IExchange.BatchSignaturesWrong.selector, signatures.length, 128);
+        }
+        bytes32 separator = _separator();
+        bytes32 digest = MessageHashes.ofArguments(separator, typeHash, fields);
         uint256 place;
         assembly ("memory-safe") {
             place := signatures.offset
         }
-        _requireKeys(buffer, _hashTypedDataV4(message), place, _guard.keysHash);
+        _requireKeys(MessageHashes.newBuffer(separator), digest, place, _guard.keysHash);
     }
 
     function _addClaimable(address account, uint256 asset, uint256 amount) private {

@@ -98,6 +98,8 @@ interface IExchange {
     event KeysSet(address sequencer, address watcher);
     event FeePayeesSet(address operator, address developer, uint16 developerShareBps);
 
+    error ExchangeTimesInvalid(uint256 window, uint256 skew);
+    error ExchangeReentered();
     error ExchangeAssetInvalid(uint256 asset);
     error ExchangeAssetNotListed(address asset);
     error ExchangeNothingArrived(uint256 asset);

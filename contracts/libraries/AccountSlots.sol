@@ -7,7 +7,7 @@ import {RawMemory} from "./RawMemory.sol";
 /// @notice Account word: exit requested at 40 | claimable 104 | balance 104.
 /// Fill word of four nonces: kill bits 4 | filled 53 | filled 53 | filled 53 | filled 53.
 /// @dev A mapping of Solidity hashes a key with the mapping's small slot number. Here the second
-/// word is an address under a tag in its high bits, so no two regions of storage ever meet.
+/// word is an address under a tag above it, so no two regions of storage ever meet.
 library AccountSlots {
     uint256 internal constant MAX_BALANCE = type(uint104).max;
     /// @notice Also what a fill field holds after a withdrawal used its nonce: no order fits.
@@ -17,8 +17,8 @@ library AccountSlots {
     uint256 private constant EXIT_SHIFT = 208;
     uint256 private constant FILL_BITS = 53;
     uint256 private constant KILL_SHIFT = 4 * FILL_BITS;
-    uint256 private constant ACCOUNT_TAG = uint256(bytes32("account")) >> 160 << 160;
-    uint256 private constant FILL_TAG = uint256(bytes32("fill")) >> 160 << 160;
+    uint256 private constant ACCOUNT_TAG = 1 << 160;
+    uint256 private constant FILL_TAG = 2 << 160;
 
     /// @notice Where the word of (account, asset) is.
     function accountSlot(uint256 account, uint256 asset) internal pure returns (bytes32) {
@@ -56,7 +56,7 @@ library AccountSlots {
 
     /// @dev `newBalance` ≤ MAX_BALANCE.
     function withBalance(uint256 word, uint256 newBalance) internal pure returns (uint256) {
-        return word & ~MAX_BALANCE | newBalance;
+        return word >> CLAIMABLE_SHIFT << CLAIMABLE_SHIFT | newBalance;
     }
 
     /// @dev Cannot carry: all claimables and balances of an asset sum to its total ≤ MAX_BALANCE.

@@ -4,14 +4,15 @@ pragma solidity 0.8.37;
 import {IExchange} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "./AccountSlots.sol";
 import {RawMemory} from "./RawMemory.sol";
+import {Refusal} from "./Refusal.sol";
 
 /// @notice A batch while it settles: what its header says and where its tables are in memory.
-/// @param at The next byte of the batch to read, `end` the one after its last.
+/// @param cursor The next byte of the batch to read, `end` the one after its last.
 /// @param signatureAt Where in the calldata the next trader's signature is.
 /// @param exits All exit requests of its legs, or-ed: 0 when no account of it is exiting.
 struct Run {
     uint256 batchAt;
-    uint256 at;
+    uint256 cursor;
     uint256 end;
     uint256 firstTrade;
     uint256 trades;
@@ -74,9 +75,11 @@ library BatchTables {
                 calldatacopy(batchAt, batch.offset, length)
             }
             uint256 word = RawMemory.load(batchAt);
-            if (word >> 248 != VERSION) revert IExchange.BatchVersionUnknown(word >> 248);
+            if (word >> 248 != VERSION) {
+                Refusal.one(IExchange.BatchVersionUnknown.selector, word >> 248);
+            }
             run.batchAt = batchAt;
-            run.at = batchAt + HEADER_BYTES;
+            run.cursor = batchAt + HEADER_BYTES;
             run.end = end;
             run.firstTrade = word >> 200 & type(uint48).max;
             run.trades = word >> 184 & type(uint16).max;
@@ -94,10 +97,10 @@ library BatchTables {
             run.legCount = word >> 136 & type(uint16).max;
             run.orderCount = word >> 120 & type(uint16).max;
             if (run.trades + run.withdrawals == 0) {
-                revert IExchange.BatchEmpty(uint64(run.firstTrade), uint64(run.firstWithdrawal));
+                Refusal.two(IExchange.BatchEmpty.selector, run.firstTrade, run.firstWithdrawal);
             }
             if (run.makerFeeBps > MAX_FEE_BPS || run.takerFeeBps > MAX_FEE_BPS) {
-                revert IExchange.BatchFeeTooHigh(run.makerFeeBps, run.takerFeeBps);
+                Refusal.two(IExchange.BatchFeeTooHigh.selector, run.makerFeeBps, run.takerFeeBps);
             }
         }
     }
@@ -107,14 +110,14 @@ library BatchTables {
         unchecked {
             uint256 count = run.assetCount;
             uint256 money = run.moneyCount;
-            uint256 at = RawMemory.allocate(
+            uint256 tables = RawMemory.allocate(
                 (count + money) * 32 + run.legCount * LEG_BYTES + run.orderCount * ORDER_BYTES
             );
-            run.assetsAt = at;
-            run.feesAt = at + count * 32;
+            run.assetsAt = tables;
+            run.feesAt = tables + count * 32;
             run.legsAt = run.feesAt + money * 32;
             run.ordersAt = run.legsAt + run.legCount * LEG_BYTES;
-            uint256 cursor = run.at;
+            uint256 cursor = run.cursor;
             uint256 previous;
             for (uint256 i = 0; i < count; ++i) {
                 uint256 asset = RawMemory.load(cursor);
@@ -123,15 +126,19 @@ library BatchTables {
                     cursor += 20;
                     RawMemory.store(run.feesAt + i * 32, 0);
                 } else {
-                    if (asset < FIRST_CLASS) revert IExchange.ExchangeAssetInvalid(asset);
+                    if (asset < FIRST_CLASS) {
+                        Refusal.one(IExchange.ExchangeAssetInvalid.selector, asset);
+                    }
                     cursor += 32;
                 }
                 // Ascending, so that no leg can be there twice.
-                if (asset <= previous) revert IExchange.BatchAssetsNotAscending(previous, asset);
+                if (asset <= previous) {
+                    Refusal.two(IExchange.BatchAssetsNotAscending.selector, previous, asset);
+                }
                 previous = asset;
-                RawMemory.store(at + i * 32, asset);
+                RawMemory.store(tables + i * 32, asset);
             }
-            run.at = cursor;
+            run.cursor = cursor;
         }
     }
 
@@ -143,8 +150,8 @@ library BatchTables {
         returns (uint256)
     {
         unchecked {
-            uint256 tag = run.at - run.batchAt << 16;
-            uint256 cursor = run.at + ACCOUNT_BYTES;
+            uint256 tag = run.cursor - run.batchAt << 16;
+            uint256 cursor = run.cursor + ACCOUNT_BYTES;
             uint256 trader = header >> 96;
             uint256 count = run.assetCount;
             uint256 exits;
@@ -152,10 +159,13 @@ library BatchTables {
             uint256 above;
             for (uint256 left = header >> 80 & type(uint16).max; left != 0; --left) {
                 uint256 index = RawMemory.load(cursor) >> 240;
-                if (index >= count) revert IExchange.BatchIndexOutOfRange(index, count);
+                if (index >= count) {
+                    Refusal.two(IExchange.BatchIndexOutOfRange.selector, index, count);
+                }
                 if (index < above) {
-                    revert IExchange.BatchLegsNotAscending(
-                        address(uint160(trader)), assetAt(run, above - 1), assetAt(run, index)
+                    Refusal.three(
+                        IExchange.BatchLegsNotAscending.selector, trader,
+                        assetAt(run, above - 1), assetAt(run, index)
                     );
                 }
                 above = index + 1;
@@ -169,7 +179,7 @@ library BatchTables {
                 cursor += 2;
             }
             run.exits |= exits;
-            run.at = cursor;
+            run.cursor = cursor;
             return leg;
         }
     }
@@ -192,8 +202,8 @@ library BatchTables {
         }
     }
 
-    function traderOf(uint256 order) internal pure returns (address) {
-        return address(uint160(RawMemory.load(order)));
+    function traderOf(uint256 order) internal pure returns (uint256) {
+        return uint160(RawMemory.load(order));
     }
 
     function nonceOf(uint256 packed) internal pure returns (uint64) {
@@ -222,8 +232,14 @@ library BatchTables {
     }
 
     function requireEnd(Run memory run) internal pure {
-        if (run.at != run.end) {
-            revert IExchange.BatchLengthWrong(run.end - run.batchAt, run.at - run.batchAt);
+        unchecked {
+            if (run.cursor != run.end) {
+                Refusal.two(
+                    IExchange.BatchLengthWrong.selector,
+                    run.end - run.batchAt,
+                    run.cursor - run.batchAt
+                );
+            }
         }
     }
 }

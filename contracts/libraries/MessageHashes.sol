@@ -34,8 +34,10 @@ library MessageHashes {
     /// @notice A buffer in which any number of messages of this domain are hashed in turn.
     function newBuffer(bytes32 separator) internal pure returns (uint256 buffer) {
         buffer = RawMemory.allocate(BUFFER_BYTES);
-        RawMemory.store(buffer + PREIMAGE, 0x1901);
-        RawMemory.store(buffer + PREIMAGE + 32, uint256(separator));
+        unchecked {
+            RawMemory.store(buffer + PREIMAGE, 0x1901);
+            RawMemory.store(buffer + PREIMAGE + 32, uint256(separator));
+        }
     }
 
     /// @notice Digest of an order out of a batch. `packed` is the first word of its 38 bytes.
@@ -106,7 +108,10 @@ library MessageHashes {
         view
         returns (uint256 signer)
     {
-        uint256 input = buffer + RECOVERY;
+        uint256 input;
+        unchecked {
+            input = buffer + RECOVERY;
+        }
         // Safe: writes the buffer's own last four words and the scratch word at 0, which stays 0
         // when the precompile finds no signer and returns nothing.
         assembly ("memory-safe") {
@@ -121,12 +126,60 @@ library MessageHashes {
         }
     }
 
-    function structHash(Order calldata order) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ORDER_TYPEHASH, order));
+    /// @notice Digest of an order in the calldata.
+    function ofOrder(bytes32 separator, Order calldata order) internal pure returns (bytes32) {
+        uint256 source;
+        assembly ("memory-safe") {
+            source := order
+        }
+        return _ofFields(separator, ORDER_TYPEHASH, source, 13 * 32);
     }
 
-    function structHash(Withdrawal calldata withdrawal) internal pure returns (bytes32) {
-        return keccak256(abi.encode(WITHDRAWAL_TYPEHASH, withdrawal));
+    /// @notice Digest of a withdrawal in the calldata.
+    function ofWithdrawal(bytes32 separator, Withdrawal calldata withdrawal)
+        internal
+        pure
+        returns (bytes32)
+    {
+        uint256 source;
+        assembly ("memory-safe") {
+            source := withdrawal
+        }
+        return _ofFields(separator, WITHDRAWAL_TYPEHASH, source, 5 * 32);
+    }
+
+    /// @notice Digest of a message whose fields are the first of the arguments of this call.
+    function ofArguments(bytes32 separator, bytes32 typeHash, uint256 fields)
+        internal
+        pure
+        returns (bytes32)
+    {
+        unchecked {
+            return _ofFields(separator, typeHash, 4, fields * 32);
+        }
+    }
+
+    /// @notice Digest of a message whose struct hash is known.
+    function ofStruct(bytes32 separator, bytes32 message) internal pure returns (bytes32) {
+        return _digest(newBuffer(separator), message);
+    }
+
+    /// @dev The fields as they are in the calldata: a word that does not fit its type only makes
+    /// a digest that nobody signed.
+    function _ofFields(bytes32 separator, bytes32 typeHash, uint256 source, uint256 length)
+        private
+        pure
+        returns (bytes32)
+    {
+        uint256 buffer = newBuffer(separator);
+        RawMemory.store(buffer, uint256(typeHash));
+        // Safe: at most the first 14 words of the buffer.
+        assembly ("memory-safe") {
+            calldatacopy(add(buffer, 0x20), source, length)
+        }
+        unchecked {
+            return _digest(buffer, RawMemory.hash(buffer, length + 32));
+        }
     }
 
     function _digest(uint256 buffer, bytes32 message) private pure returns (bytes32) {

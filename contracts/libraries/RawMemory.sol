@@ -5,23 +5,23 @@ pragma solidity 0.8.37;
 /// @dev Safe, because every address given lies in a region that `allocate` reserved (or in the
 /// scratch space, below 0x40), and every word is stored before it is loaded.
 library RawMemory {
-    function load(uint256 at) internal pure returns (uint256 word) {
+    function load(uint256 place) internal pure returns (uint256 word) {
         assembly ("memory-safe") {
-            word := mload(at)
+            word := mload(place)
         }
     }
 
-    function store(uint256 at, uint256 word) internal pure {
+    function store(uint256 place, uint256 word) internal pure {
         assembly ("memory-safe") {
-            mstore(at, word)
+            mstore(place, word)
         }
     }
 
     /// @dev What was there before is still there: the caller stores before it loads.
-    function allocate(uint256 size) internal pure returns (uint256 at) {
+    function allocate(uint256 size) internal pure returns (uint256 place) {
         assembly ("memory-safe") {
-            at := mload(0x40)
-            mstore(0x40, add(at, size))
+            place := mload(0x40)
+            mstore(0x40, add(place, size))
         }
     }
 
@@ -34,9 +34,9 @@ library RawMemory {
         }
     }
 
-    function hash(uint256 at, uint256 length) internal pure returns (bytes32 digest) {
+    function hash(uint256 place, uint256 length) internal pure returns (bytes32 digest) {
         assembly ("memory-safe") {
-            digest := keccak256(at, length)
+            digest := keccak256(place, length)
         }
     }
 }
