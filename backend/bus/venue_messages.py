@@ -243,7 +243,7 @@ def encode_committed(
             yield _COMMITTED.pack(epoch, first_seq, 0)
             first_seq += 1
             continue
-        parts.append(_LENGTHS.pack(len(entry), len(events)) + entry + events)
+        parts += (_LENGTHS.pack(len(entry), len(events)), entry, events)
         size += length
         count += 1
     if parts:

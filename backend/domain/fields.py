@@ -28,12 +28,13 @@ _BYTES: Final = {"account": 20, "hash": 32, "id": 16, "signature": 65}
 class Layout:
     """One record type: `pack(values)` and `unpack(bytes)` are inverse and refuse anything else."""
 
-    __slots__ = ("_kinds", "_struct", "_wide", "size")
+    __slots__ = ("_exact", "_kinds", "_struct", "_wide", "size")
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = tuple(kinds)
         self._struct = struct.Struct(">" + "".join(_FORMATS[kind] for kind in kinds))
         self._wide = tuple((i, _WIDE[kind]) for i, kind in enumerate(kinds) if kind in _WIDE)
+        self._exact = tuple((i, _BYTES[kind]) for i, kind in enumerate(kinds) if kind in _BYTES)
         self.size = self._struct.size
 
     def pack(self, values: Sequence[Any]) -> bytes:
@@ -42,11 +43,14 @@ class Layout:
         try:
             for index, width in self._wide:
                 found[index] = found[index].to_bytes(width, "big")
-            for value, kind in zip(values, self._kinds, strict=True):
-                if kind in _BYTES and len(value) != _BYTES[kind]:
-                    raise ValueError(f"{kind} is {_BYTES[kind]} bytes, not {len(value)}")
+            for index, width in self._exact:
+                # struct itself would cut or fill.
+                if len(found[index]) != width:
+                    raise ValueError(f"{self._kinds[index]} is not {width} bytes")
             return self._struct.pack(*found)
-        except (struct.error, OverflowError, AttributeError, TypeError, ValueError) as error:
+        except (
+            struct.error, OverflowError, AttributeError, TypeError, ValueError, IndexError
+        ) as error:  # fmt: skip
             rule = f"does not fit the layout {','.join(self._kinds)}: {error}"
             raise InvalidValue("record", repr(tuple(values))[:200], rule) from None
 
