@@ -1,4 +1,4 @@
-"""Vectors of what traders, sequencer and watcher sign for the exchange: tests/vectors/orders.json.
+"""Vectors of the exchange: what is signed (orders.json) and how it is packed (batches.json).
 
 Three implementations hold to them: the domain, `Exchange.sol` and the library wallets use (viem).
 Values stand at the edges of every field; some break a rule of the domain (`keepsRules` false) and
@@ -199,6 +199,90 @@ def some_acts() -> dict[str, tuple[eip712.Types, list[dict[str, Any]]]]:
             ],
         ),
     }  # fmt: skip
+
+
+ORDER_ABI: Final = f"({','.join(kind for _, kind in orders.ORDER_TYPES['Order'])})"
+WITHDRAWAL_ABI: Final = f"({','.join(kind for _, kind in orders.WITHDRAWAL_TYPES['Withdrawal'])})"
+MATCH_ABI: Final = "(uint256,uint256,uint64,uint40)"
+DRAFT_ABI: Final = (
+    f"(uint48,uint48,uint48,bytes32,uint8,uint8,{ORDER_ABI}[],{MATCH_ABI}[],{WITHDRAWAL_ABI}[])"
+)
+
+
+def some_batches() -> list[batches.Batch]:
+    """One trade; one withdrawal; many of both between many, with every flag an order can have."""
+    found = [order for _, order in some_orders() if _keeps_rules(order)]
+    base, taking = found[0], found[1]
+    one = _trade(1, base, taking, 1)
+    retiring = found[9]._replace(instrument=HIGHEST_CLASS, price=2**90, quantity=900)
+    sellers = [
+        base._replace(
+            trader=account_of(f"seller {number % 3}"), nonce=number, price=10**number,
+            instrument=HIGHEST_CLASS, conditions=Conditions(post_only=True).pack(),
+            signed_at=NOW - 1000 * number, signature_kind=number % 2,
+        )
+        for number in range(1, 9)
+    ]  # fmt: skip
+    fills = [_trade(40 + n, maker, retiring, 10 * n + 1) for n, maker in enumerate(sellers)]
+    fills.append(_trade(48, base, taking, 1_250))
+    kinds = [SignatureKind.ECDSA, SignatureKind.PRE_SIGNED]
+    withdrawn = [
+        Withdrawal(account_of(f"seller {n}"), 100 + n, asset, 5**n + 1, kinds[n % 2])
+        for n, asset in enumerate([MONEY, HIGHEST_CLASS, CLASS, LOWEST_MONEY])
+    ]
+    head = _named("head")
+    return [
+        batches.Batch(1, [one], 1, [], 7, head, 10, 20),
+        batches.Batch(9, [], 3, [_withdrawal(3, withdrawn[0])], 2**48 - 1, head, 0, 0),
+        batches.Batch(
+            40, fills, 5, [_withdrawal(5 + n, w) for n, w in enumerate(withdrawn)],
+            2**40, head, 0, 15,
+        ),
+    ]  # fmt: skip
+
+
+def _named(text: str) -> bytes:
+    return bytes(keccak(text=text))
+
+
+def _trade(number: int, maker: Order, taker: Order, quantity: int) -> batches.SettlementTrade:
+    maker_fee, taker_fee = (10, 20) if number == 1 else (0, 15)
+    return batches.SettlementTrade(
+        number, NOW + number, maker, taker, maker.price, quantity, maker_fee, taker_fee
+    )
+
+
+def _withdrawal(number: int, withdrawal: Withdrawal) -> batches.SettlementWithdrawal:
+    return batches.SettlementWithdrawal(number, 0, withdrawal)
+
+
+def a_batch(batch: batches.Batch) -> dict[str, str]:
+    """A batch as the tests' own packer takes it, and as the domain packs and signs it."""
+    listed: list[Order] = []
+    matches = []
+    for trade in batch.trades:
+        listed += [order for order in (trade.maker, trade.taker) if order not in listed]
+        places = listed.index(trade.maker), listed.index(trade.taker)
+        matches.append((*places, trade.quantity, trade.time_s))
+    draft = (
+        batch.first_trade, batch.first_withdrawal, batch.seq, batch.head, batch.maker_fee_bps,
+        batch.taker_fee_bps, [tuple(orders.typed(order)[2].values()) for order in listed], matches,
+        [tuple(orders.typed(one.withdrawal)[2].values()) for one in batch.withdrawals],
+    )  # fmt: skip
+    raw = batches.encode_batch(batch)
+    return {
+        "trades": str(len(batch.trades)),
+        "withdrawals": str(len(batch.withdrawals)),
+        "draft": hexed(encode([DRAFT_ABI], [draft])),
+        "batch": hexed(raw),
+        "digest": hexed(batches.batch_digest(DOMAIN, raw)),
+    }
+
+
+def batch_vectors() -> dict[str, Any]:
+    """What tests/vectors/batches.json holds."""
+    made = [a_batch(batch) for batch in some_batches()]
+    return {"count": str(len(made)), "vectors": made}
 
 
 def vectors() -> dict[str, Any]:

@@ -411,6 +411,7 @@ def vectors() -> dict[str, Any]:
         "positions": position_sequences(seeds["p"]),
         "exchanges": {"count": str(len(stories)), "stories": stories},
         "orders": make_order_vectors.vectors(),
+        "batches": make_order_vectors.batch_vectors(),
     }
 
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IExchange, Order, Withdrawal} from "../../contracts/interfaces/IExchange.sol";
 import {MessageHashes} from "../../contracts/libraries/MessageHashes.sol";
+import {Batches, Draft} from "./support/BatchBuilder.sol";
 import {Market} from "./support/Market.sol";
 
 /// @dev The contract hashes what is signed as the domain and the wallets' library do:
@@ -89,6 +90,27 @@ contract OrderVectorsTest is Market {
                 abiOf("Void", i), (uint64, uint64, uint64, uint64, uint8, uint64, bytes32)
             );
             equal(voidDigest([a, b, c, d], reason, seq, head), digest("Void", i), "of a void");
+        }
+    }
+
+    function test_L9_batches_are_packed_as_the_domain_packs_them() public view {
+        string memory packed = vm.readFile("tests/vectors/batches.json");
+        uint256 listed = vm.parseJsonUint(packed, ".count");
+        check(listed >= 3, "no batches");
+        for (uint256 i = 0; i < listed; ++i) {
+            string memory key = string.concat(".vectors[", vm.toString(i), "].");
+            bytes memory expected = vm.parseJsonBytes(packed, string.concat(key, "batch"));
+            Draft memory draft = abi.decode(
+                vm.parseJsonBytes(packed, string.concat(key, "draft")), (Draft)
+            );
+            bytes memory made = Batches.pack(draft);
+            equal(made.length, expected.length, "length of a batch");
+            equal(keccak256(made), keccak256(expected), "bytes of a batch");
+            equal(
+                moved.hashBatch(made),
+                vm.parseJsonBytes32(packed, string.concat(key, "digest")),
+                "digest of a batch"
+            );
         }
     }
 
