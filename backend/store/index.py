@@ -19,12 +19,15 @@ from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
 from backend.domain.positions import Positions
 from backend.domain.serials import Series
 from backend.errors import Conflict, DeploymentMismatch, IndexInconsistent
-from backend.store import tables
+from backend.store import exchange_index, tables
 from backend.store.copying import copy_lines, copy_rows, escape
 from backend.store.database import LOCK_INDEX, lock, raw
 from backend.store.projection import Participant, Projection, args_json, touched
 
-_COLUMNS = {table.name: [column.name for column in table.columns] for table in tables.CHAIN_TABLES}
+#: Rows of these came from chain events and fall with their chain block, in this order.
+CHAIN_TABLES = (*tables.CHAIN_TABLES, *exchange_index.EXCHANGE_TABLES)
+_SUMS = (tables.balances, exchange_index.exchange_balances)
+_COLUMNS = {table.name: [column.name for column in table.columns] for table in CHAIN_TABLES}
 _TEXT_COPIED = ("chain_events", "chain_transactions", "balance_changes")
 
 
@@ -163,6 +166,7 @@ def _append(
     _copy_chain(connection, blocks, events, transactions)
     _copy_read_models(connection, projection)
     _add_balances(connection, projection)
+    exchange_index.add_balances(connection, projection.exchange)
     return ChainState(
         after.chain_id,
         after.deployment,
@@ -181,6 +185,7 @@ def _project(
     projection = Projection(
         _positions(connection, classes), _participants(connection, accounts), label_codes
     )
+    exchange_index.load(connection, events, projection.exchange)
     projection.apply(events)
     projection.check_conservation()
     return projection
@@ -240,7 +245,7 @@ def _copy_read_models(connection: Connection, projection: Projection) -> None:
     copy_lines(connection, "balance_changes", _COLUMNS["balance_changes"], lines)
     if projection.series or "class_blocks" in rows:
         _place_in_series(connection, projection)
-    for table in tables.CHAIN_TABLES:
+    for table in CHAIN_TABLES:
         if table.name in rows and table.name not in _TEXT_COPIED:
             copy_rows(connection, table.name, _COLUMNS[table.name], rows[table.name])
 
@@ -317,7 +322,8 @@ def rewind(connection: Connection, to_number: int, to_hash: str | None) -> Chain
         " SELECT DISTINCT account, class_id FROM balance_changes WHERE block_number > %s",
         [to_number],
     )
-    for table in (tables.chain_blocks, *tables.CHAIN_TABLES):
+    exchange_touched = exchange_index.touched_above(connection, to_number)
+    for table in (tables.chain_blocks, *CHAIN_TABLES):
         key = table.c.number if table is tables.chain_blocks else table.c.block_number
         connection.execute(delete(table).where(key > to_number))
     driver.execute(
@@ -329,6 +335,7 @@ def rewind(connection: Connection, to_number: int, to_hash: str | None) -> Chain
         " FROM balance_changes JOIN rewound USING (account, class_id)"
         " GROUP BY account, class_id"
     )
+    exchange_index.sum_up(connection, exchange_touched)
     # Rewound twice in one transaction (tests, rebuild), the table must not be in the way.
     driver.execute("DROP TABLE rewound")
     _reopen(driver, to_number)
@@ -374,7 +381,7 @@ def clear(connection: Connection, before_first: int) -> ChainState:
     By DELETE, not TRUNCATE: readers go on with the old rows until the rebuilt ones are committed.
     """
     lock(connection, LOCK_INDEX)
-    for table in (tables.chain_blocks, tables.balances, *tables.CHAIN_TABLES):
+    for table in (*_SUMS, tables.chain_blocks, *CHAIN_TABLES):
         connection.execute(delete(table))
     connection.execute(
         update(tables.chain_state).values(

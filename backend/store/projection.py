@@ -21,6 +21,8 @@ from backend.domain.positions import Positions, consume
 from backend.domain.serials import Series
 from backend.domain.units import MAX_SERIAL
 from backend.errors import CausewayError, IndexInconsistent, InvalidValue
+from backend.store import exchange_projection
+from backend.store.exchange_projection import ExchangeChanges
 
 NOBODY = "0x0000000000000000000000000000000000000000"
 CAUSEWAY_CONTRACT_TIER = 255
@@ -57,6 +59,8 @@ class Projection:
     balance_deltas: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     #: hash → series, for `BlockRegistered`.
     series: dict[str, Series] = field(default_factory=dict)
+    #: Balances of the venue's Exchange.
+    exchange: ExchangeChanges = field(default_factory=ExchangeChanges)
     _supply_before: dict[int, int] = field(default_factory=dict)
 
     def apply(self, events: Iterable[ChainEvent]) -> None:
@@ -435,4 +439,5 @@ _HANDLERS: dict[tuple[str, str], Callable[[Projection, ChainEvent], None]] = {
     ("LegalOrders", "OrderScheduled"): _order_scheduled,
     ("LegalOrders", "OrderExecuted"): _order_ended,
     ("LegalOrders", "OrderCancelled"): _order_ended,
+    **exchange_projection.HANDLERS,
 }

@@ -40,7 +40,7 @@ metadata = MetaData(
 )
 
 
-def _made_by() -> list[Column[int]]:
+def made_by() -> list[Column[int]]:
     """The event that made the row."""
     return [
         Column("block_number", BigInteger, nullable=False),
@@ -289,7 +289,7 @@ chain_transactions = Table(
 chain_events = Table(
     "chain_events",
     metadata,
-    *_made_by(),
+    *made_by(),
     Column("block_hash", Text, nullable=False),
     Column("transaction_hash", Text, nullable=False, index=True),
     Column("transaction_index", Integer, nullable=False),
@@ -314,7 +314,7 @@ classes = Table(
     Column("cohort", ARRAY(Text)),
     Column("project_hash", Text, nullable=False),
     Column("vintage_hash", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
     Index("ix_classes_project", "programme", "project", "vintage_start"),
 )
 
@@ -328,7 +328,7 @@ class_blocks = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     Column("receipt_id", Text, nullable=False, index=True),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("class_id", "first_position"),
     Index("ix_class_blocks_serials", "series_id", "first"),
 )
@@ -341,7 +341,7 @@ position_changes = Table(
     Column("exited", BigInteger, nullable=False),
     Column("open_tonne", BigInteger, nullable=False),
     Column("dust", Integer, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("class_id", "block_number", "log_index"),
 )
 
@@ -352,7 +352,7 @@ balance_changes = Table(
     Column("class_id", Uint256, nullable=False),
     Column("kilograms", BigInteger, nullable=False),
     Column("retired", BigInteger, nullable=False),
-    *_made_by(),
+    *made_by(),
     Column("ordinal", Integer, nullable=False),
     PrimaryKeyConstraint("block_number", "log_index", "ordinal"),
     Index("ix_balance_changes_account", "account", "block_number", "log_index"),
@@ -377,7 +377,7 @@ participant_changes = Table(
     Column("jurisdiction", Text, nullable=False),
     Column("expiry", BigInteger, nullable=False),
     Column("frozen", Boolean, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("account", "block_number", "log_index"),
 )
 
@@ -395,7 +395,7 @@ certificates = Table(
     Column("dust", Integer, nullable=False),
     Column("details_hash", Text, nullable=False),
     Column("transaction_hash", Text, nullable=False, index=True),
-    *_made_by(),
+    *made_by(),
     Index("ix_certificates_class", "class_id", "exited"),
     Index("ix_certificates_order", "block_number", "log_index"),
 )
@@ -408,7 +408,7 @@ certificate_details = Table(
     Column("purpose", Text, nullable=False),
     Column("period", Text, nullable=False),
     Column("instruction_hash", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
 )
 
 receipts_minted = Table(
@@ -423,7 +423,7 @@ receipts_minted = Table(
     Column("terms_hash", Text, nullable=False),
     Column("signers", ARRAY(Text), nullable=False),
     Column("transaction_hash", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
 )
 
 receipts_cancelled = Table(
@@ -431,7 +431,7 @@ receipts_cancelled = Table(
     metadata,
     Column("receipt_id", Text, nullable=False),
     Column("signer", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("receipt_id", "block_number", "log_index"),
 )
 
@@ -442,7 +442,7 @@ exchanges = Table(
     Column("position", BigInteger, nullable=False),
     Column("counterpart", BigInteger, nullable=False),
     Column("tonnes", BigInteger, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("class_id", "block_number", "log_index"),
 )
 
@@ -459,7 +459,7 @@ registry_confirmations = Table(
     Column("evidence_hash", Text, nullable=False),
     Column("signers", ARRAY(Text), nullable=False),
     Column("transaction_hash", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
     Index("ix_registry_confirmations_class", "class_id", "first_position"),
 )
 
@@ -471,7 +471,7 @@ class_facts = Table(
     Column("value", Text, nullable=False),
     Column("as_of", BigInteger, nullable=False),
     Column("vocabulary", Text, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("class_id", "block_number", "log_index"),
 )
 
@@ -485,7 +485,7 @@ legal_orders = Table(
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("detail", JSONB, nullable=False),
-    *_made_by(),
+    *made_by(),
     PrimaryKeyConstraint("block_number", "log_index"),
 )
 

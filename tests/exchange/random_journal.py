@@ -45,7 +45,7 @@ SIGNATURE = bytes(65)
 class RandomJournal:
     """Grows a journal command by command; `engine` is what the read models must equal."""
 
-    def __init__(self, seed: int, traders: int = 6) -> None:
+    def __init__(self, seed: int, traders: int = 8) -> None:
         self.chance = random.Random(seed)
         self.engine = Engine()
         self.time_ms = START_MS
@@ -150,10 +150,17 @@ class RandomJournal:
 
     # ── random steps ─────────────────────────────────────────────────────────────────────────
 
-    def grow(self, steps: int) -> None:
-        """So many random steps; what the engine refuses to journal is no entry."""
-        kinds = [getattr(self, name) for name in _STEPS]
-        weights = list(_STEPS.values())
+    def grow(self, steps: int, quiet: int = 150) -> None:
+        """So many random steps; what the engine refuses to journal is no entry.
+
+        The last `quiet` ones only place and cancel, so that the books are full at the end.
+        """
+        self._grow(steps - min(quiet, steps), _STEPS)
+        self._grow(min(quiet, steps), {"_random_order": 9, "_random_cancel": 1})
+
+    def _grow(self, steps: int, kinds_of_steps: dict[str, int]) -> None:
+        kinds = [getattr(self, name) for name in kinds_of_steps]
+        weights = list(kinds_of_steps.values())
         for step in self.chance.choices(kinds, weights, k=steps):
             self.time_ms += self.chance.choice((0, 1, 50, 900, 20_000))
             try:
@@ -179,12 +186,12 @@ class RandomJournal:
             self._someone(),
             side,
             chance.randint(1, 40),
-            chance.randint(95, 105) * 1_001,
-            instrument=chance.choice(CLASSES),
-            asset=chance.choice(MONEY),
+            chance.randint(*((95, 103) if side is Side.BUY else (98, 106))) * 1_001,
+            instrument=chance.choices(CLASSES, (6, 2, 1))[0],
+            asset=chance.choices(MONEY, (4, 1))[0],
             conditions=wants,
-            lifetime=chance.choice((5, 600, 86_400)),
-            max_fee_bps=chance.choice((100, 35, 20, 5)),
+            lifetime=chance.choice((5, 6_000, 86_400)),
+            max_fee_bps=chance.choices((100, 20, 5), (8, 4, 1))[0],
         )
 
     def _random_deposit(self) -> None:
@@ -205,7 +212,7 @@ class RandomJournal:
             cancel = Cancel(order.trader, order.nonce)
         else:
             trader = self._someone()
-            cancel = Cancel(trader, self.nonces[trader] + self.chance.randint(-3, 5))
+            cancel = Cancel(trader, max(0, self.nonces[trader] + self.chance.randint(-3, 5)))
         self.say(commands.PlaceCancel(cancel, SIGNATURE))
 
     def _random_cancel_all(self) -> None:
@@ -285,8 +292,15 @@ class RandomJournal:
 
     def _random_halt(self) -> None:
         self.say(commands.Halt(int(HaltReason.OPERATOR), 0))
-        self._random_order()
+        self._random_cancel_all()
         self.say(commands.Resume())
+
+    def _random_fees(self) -> None:
+        """Higher ones for a moment: resting orders with a lower cap end when they are met."""
+        self.say(commands.SetFees(30, 40))
+        for _ in range(3):
+            self._random_order()
+        self.say(commands.SetFees(10, 20))
 
     def _tick(self) -> None:
         self.say(commands.Tick())
@@ -305,6 +319,7 @@ _STEPS = {
     "_random_void": 1,
     "_random_settlement": 6,
     "_random_halt": 1,
+    "_random_fees": 1,
     "_tick": 3,
 }
 

@@ -8,8 +8,10 @@ from sqlalchemy import select
 
 from backend.store import tables
 from backend.store.database import Database
+from backend.store.exchange_tables import exchange_balances
+from backend.store.index import CHAIN_TABLES
 
-_COMPARED = (tables.chain_blocks, tables.balances, *tables.CHAIN_TABLES)
+_COMPARED = (tables.chain_blocks, tables.balances, exchange_balances, *CHAIN_TABLES)
 
 
 def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
