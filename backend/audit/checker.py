@@ -104,7 +104,7 @@ def run(
         require_deployment(rpc, deployment)
         compiled, no_compiler = _compile(compare_source, compiler_cache)
         for attempt in count(1):
-            evidence = gather(rpc, deployment, AUDITED, progress or _silent)
+            evidence = gather(rpc, deployment, _judged(deployment), progress or _silent)
             code = check_code(evidence, compiled, no_compiler)
             findings = judge(evidence, statement, given)
             if attempt == ATTEMPTS:
@@ -114,6 +114,11 @@ def run(
     finally:
         rpc.close()
     return _report(evidence, code, findings)
+
+
+def _judged(deployment: Deployment) -> list[str]:
+    """The contracts whose logs are read: a registry may stand without an Exchange."""
+    return [*AUDITED, *({EXCHANGE} & deployment.contracts.keys() - set(AUDITED))]
 
 
 def _compile(wanted: bool, cache: Path | None) -> tuple[dict[str, CompiledContract] | None, str]:

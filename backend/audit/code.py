@@ -24,6 +24,7 @@ AUDITED = (
     "RetirementCertificates",
     "CarbonCredits",
     "Trust",
+    "Exchange",
 )
 
 

@@ -30,6 +30,10 @@ _CAUSES: Final[Mapping[str, tuple[str, int]]] = {
     **dict.fromkeys(_SIGNERS, ("setSigner", blueprint.SIGNER_DELAY)),
     **dict.fromkeys(_THRESHOLDS, ("setThresholds", blueprint.SIGNER_DELAY)),
     "CausewayContractAdded": ("addCausewayContract", blueprint.ADMIN_DELAY),
+    "KeysSet": ("setKeys", blueprint.SIGNER_DELAY),
+    "VenueUnpaused": ("unpause", blueprint.SIGNER_DELAY),
+    "AssetListed": ("setAsset", blueprint.ADMIN_DELAY),
+    "FeePayeesSet": ("setFeePayees", blueprint.ADMIN_DELAY),
     "RoleGranted": ("grantRole", blueprint.ADMIN_DELAY),
     "RoleAdminChanged": ("setRoleAdmin", blueprint.ADMIN_DELAY),
     "RoleGuardianChanged": ("setRoleGuardian", blueprint.ADMIN_DELAY),
@@ -39,7 +43,17 @@ _CAUSES: Final[Mapping[str, tuple[str, int]]] = {
     "TargetClosed": ("setTargetClosed", blueprint.ADMIN_DELAY),
 }
 _SCHEDULED, _EXECUTED, _CANCELLED = "OperationScheduled", "OperationExecuted", "OperationCanceled"
-_CONTRACTS: Final = (_MANAGER, "Trust", "LegalOrders", "Participants", "CarbonCredits")
+_CONTRACTS: Final = (
+    _MANAGER, "Trust", "LegalOrders", "Participants", "CarbonCredits", "Exchange",
+)  # fmt: skip
+#: (contract, function) that makes or unmakes somebody whose signature counts.
+_APPOINTING: Final = (
+    ("Trust", "setSigner"),
+    ("Trust", "setThresholds"),
+    ("LegalOrders", "setSigner"),
+    ("LegalOrders", "setThresholds"),
+    ("Exchange", "setKeys"),
+)
 
 
 def label(role: int) -> str:
@@ -189,7 +203,9 @@ class Manager:
 
     def _check_of_set_up(self, event: ChainEvent) -> None:
         """Before it renounces, the deployer may do what the file says and nothing else."""
-        roles, args = self.evidence.deployment.roles, event.args
+        deployment, args = self.evidence.deployment, event.args
+        roles = deployment.roles
+        addresses = {name: held.address for name, held in deployment.contracts.items()}
         if event.name in _SIGNERS:
             good = self._signers_of_file().get((event.contract, args["signer"])) == args["role"]
         elif event.name in _THRESHOLDS:
@@ -204,8 +220,12 @@ class Manager:
             good = said_role == args["roleId"]
         elif event.name == "RoleGuardianChanged":
             good = args["guardian"] == blueprint.GUARDIAN
+        elif event.name in ("KeysSet", "FeePayeesSet", "AssetListed"):
+            said = blueprint.venue_set_up(roles, deployment.settings, addresses)
+            good = (_CAUSES[event.name][0], tuple(args.values())) in said
         else:
-            good = False
+            added = (event.name, args.get("account"))
+            good = added == ("CausewayContractAdded", addresses["Exchange"])
         if not good:
             self._broken(
                 f"{event.contract}: {_told(event)} during the set-up, which the deployment file "
@@ -274,11 +294,10 @@ class Manager:
         for (contract, signer), number in self.signers.items():
             if signer == self._deployer and number:
                 self._broken(f"the deployer {signer} is a signer of {contract}", self.renounced)
-        for contract in ("Trust", "LegalOrders"):
-            for function in ("setSigner", "setThresholds"):
-                role, changed = self._role_of(contract, function)
-                if role == PUBLIC_ROLE:
-                    self._broken(f"anybody may call {contract}.{function}", changed)
+        for contract, function in _APPOINTING:
+            role, changed = self._role_of(contract, function)
+            if role == PUBLIC_ROLE:
+                self._broken(f"anybody may call {contract}.{function}", changed)
 
     def _role_of(self, contract: str, function: str) -> tuple[int, ChainEvent | None]:
         selector = "0x" + abi.selector(contract, function).hex()
@@ -287,11 +306,7 @@ class Manager:
 
     def _needed(self, role: int) -> int:
         """Shortest delay for holding a role: also one that came to manage signers later."""
-        managing = {
-            self._role_of(contract, function)[0]
-            for contract in ("Trust", "LegalOrders")
-            for function in ("setSigner", "setThresholds")
-        }
+        managing = {self._role_of(contract, function)[0] for contract, function in _APPOINTING}
         return max(DELAYS.get(role, 0), blueprint.SIGNER_DELAY if role in managing else 0)
 
     def _short(self, role: int, account: str, delay: int, event: ChainEvent) -> None:
