@@ -155,10 +155,11 @@ class RandomJournal:
 
         The last `quiet` ones only place and cancel, so that the books are full at the end.
         """
-        self._grow(steps - min(quiet, steps), _STEPS)
-        self._grow(min(quiet, steps), {"_random_order": 9, "_random_cancel": 1})
+        self.take(steps - min(quiet, steps), _STEPS)
+        self.take(min(quiet, steps), {"_random_order": 9, "_random_cancel": 1})
 
-    def _grow(self, steps: int, kinds_of_steps: dict[str, int]) -> None:
+    def take(self, steps: int, kinds_of_steps: dict[str, int]) -> None:
+        """So many steps of these kinds, by weight."""
         kinds = [getattr(self, name) for name in kinds_of_steps]
         weights = list(kinds_of_steps.values())
         for step in self.chance.choices(kinds, weights, k=steps):
