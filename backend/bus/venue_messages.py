@@ -19,7 +19,7 @@ from backend.domain.commands import (
     decode_command,
     encode_command,
 )
-from backend.domain.journal import hash_entry
+from backend.domain.journal import HEAD_BYTES, hash_entry
 from backend.domain.journal_file import Stored
 from backend.errors import InvalidValue
 
@@ -152,12 +152,22 @@ class Answer(NamedTuple):
     code: AnswerCode
     entry: bytes = b""
     events: bytes = b""
-    acknowledgement: Acknowledgement | None = None
+    #: From the entry up to the root that `signature` signs, as `encode_path` writes it.
+    path: bytes = b""
+    signature: bytes = b""
     detail: str = ""
 
     @property
     def journalled(self) -> bool:
         return self.code <= AnswerCode.REPEATED
+
+    @property
+    def acknowledgement(self) -> Acknowledgement | None:
+        """What the sequencer signed for it, None when nothing was journalled."""
+        if not self.journalled:
+            return None
+        seq = int.from_bytes(self.entry[1:9], "big")
+        return Acknowledgement(seq, hash_entry(self.entry), decode_path(self.path), self.signature)
 
 
 def encode_journalled(
@@ -206,11 +216,10 @@ def _decode_answer(body: bytes, at: int) -> tuple[Answer, int]:
     middle = start + entry_size
     path_at = middle + events_size
     end = path_at + levels * 33
-    entry = body[start:middle]
-    seq = int.from_bytes(entry[1:9], "big")
-    path = decode_path(body[path_at:end])
-    acknowledgement = Acknowledgement(seq, hash_entry(entry), path, signature)
-    return Answer(code, entry, body[middle:path_at], acknowledgement), end
+    entry, events = body[start:middle], body[middle:path_at]
+    if end > len(body) or entry_size < HEAD_BYTES:
+        raise ValueError("it is cut off")
+    return Answer(code, entry, events, body[path_at:end], signature), end
 
 
 # ── what is committed ────────────────────────────────────────────────────────────────────────
