@@ -28,7 +28,7 @@ from backend.errors import InvalidValue
 from backend.matching.accounts import AccountState, NonceState
 from backend.matching.resting import end_order
 from backend.matching.rulebook import NEVER, VERSIONS
-from backend.matching.voids import first_unsettled, void_from
+from backend.matching.voids import first_unsettled, held_after, void_from
 
 if TYPE_CHECKING:
     from backend.matching.engine import Engine
@@ -105,21 +105,9 @@ def _check_end_exit(engine: Engine, command: commands.EndExit) -> None:
     account = engine.accounts.get(address)
     running = account is not None and asset in account.exits
     _require("exit", f"{address.hex()} {asset}", running, "is not running")
-    # What voiding gives back is what chain and engine differ by: the chain has not seen it.
     first = first_unsettled(engine, _touches(address, asset))
-    _require("amount", amount, not amount or bool(first) or amount <= _held(engine, command),
-             "is more than the account has")  # fmt: skip
-
-
-def _held(engine: Engine, command: commands.EndExit) -> int:
-    """What the chain can hold for the account: available, and withdrawals not yet settled."""
-    _, _, address, asset, _ = command
-    waiting = sum(
-        one.held
-        for one in engine.leaving
-        if one.withdrawal.trader == address and one.withdrawal.asset == asset
-    )
-    return engine.account(address).slot(asset).available + waiting
+    held = held_after(engine, first, address, asset)
+    _require("amount", amount, amount <= held, f"is more than the {held} the account has")
 
 
 def _end_exit(engine: Engine, command: commands.EndExit, events: list[Event]) -> None:

@@ -65,10 +65,10 @@ def load(raw: bytes) -> Engine:
 
     try:
         state, end = _read(raw, 0)
-        schema = state[0]
+        schema, rules = state[0], state[1][0]
     except (ValueError, IndexError, TypeError):
         raise InvalidValue("snapshot", raw[:16].hex(), "is no snapshot") from None
-    if end != len(raw) or schema != SCHEMA or state[1][0] not in VERSIONS:
+    if end != len(raw) or schema != SCHEMA or rules not in VERSIONS:
         raise InvalidValue("snapshot", schema, f"is not of schema {SCHEMA} or of unknown rules")
     (_, scalars, flags, assets, classes, markets, fees, earmarks, accounts, orders, trades,
      leaving, voids) = state  # fmt: skip

@@ -9,11 +9,11 @@ one that the chain has not seen, it takes that one's numbers in: the chain is to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from backend.domain.batches import SettlementTrade
-from backend.domain.orders import KILOGRAMS_PER_TONNE, fee_of
+from backend.domain.orders import KILOGRAMS_PER_TONNE, Account, fee_of
 from backend.domain.venue_events import Event, Reason, TradesVoided
 from backend.matching.resting import end_order
 from backend.matching.rulebook import RETIRES
@@ -72,21 +72,40 @@ def _give_back(engine: Engine, first_trade: int) -> int:
 
 def _reverse(engine: Engine, trade: SettlementTrade) -> None:
     """Give both sides back what they gave."""
-    maker, taker = trade.maker, trade.taker
-    notional = trade.quantity * trade.price
-    maker_fee = fee_of(notional, trade.maker_fee_bps)
-    taker_fee = fee_of(notional, trade.taker_fee_bps)
-    if taker.side:
-        buyer, seller, buyer_fee, seller_fee = maker, taker, maker_fee, taker_fee
-    else:
-        buyer, seller, buyer_fee, seller_fee = taker, maker, taker_fee, maker_fee
-    kilograms = trade.quantity * KILOGRAMS_PER_TONNE
-    payer, payee = engine.account(buyer.trader), engine.account(seller.trader)
-    payer.slot(buyer.asset).available += notional + buyer_fee
-    payee.slot(buyer.asset).available -= notional - seller_fee
-    payee.slot(buyer.instrument).available += kilograms
-    if buyer.conditions & RETIRES:
-        engine.earmark_pool(buyer.instrument).amount -= kilograms
-    else:
-        payer.slot(buyer.instrument).available -= kilograms
-    engine.fee_pool(buyer.asset).amount -= maker_fee + taker_fee
+    for trader, asset, amount in moved(trade):
+        engine.account(trader).slot(asset).available -= amount
+    taker, notional = trade.taker, trade.quantity * trade.price
+    if taker.conditions & RETIRES:
+        engine.earmark_pool(taker.instrument).amount -= trade.quantity * KILOGRAMS_PER_TONNE
+    fees = fee_of(notional, trade.maker_fee_bps) + fee_of(notional, trade.taker_fee_bps)
+    engine.fee_pool(taker.asset).amount -= fees
+
+
+def moved(trade: SettlementTrade) -> Iterator[tuple[Account, int, int]]:
+    """(trader, asset, amount) by which a trade changed what its traders can use."""
+    notional, kilograms = trade.quantity * trade.price, trade.quantity * KILOGRAMS_PER_TONNE
+    for order, bps in ((trade.maker, trade.maker_fee_bps), (trade.taker, trade.taker_fee_bps)):
+        fee = fee_of(notional, bps)
+        if order.side:
+            yield order.trader, order.asset, notional - fee
+            yield order.trader, order.instrument, -kilograms
+        else:
+            yield order.trader, order.asset, -notional - fee
+            # Only a taker can have bought to retire: that is earmarked, not its trader's.
+            if not order.conditions & RETIRES:
+                yield order.trader, order.instrument, kilograms
+
+
+def held_after(engine: Engine, first: int, address: Account, asset: int) -> int:
+    """What the account would have of the asset, withdrawals not settled included, once every
+    trade from `first` on (0: none) is void: what the chain can hold for it at most.
+    """
+    slot = engine.account(address).slot(asset)
+    held = slot.available + slot.reserved
+    for pending in engine.leaving:
+        if pending.withdrawal.trader == address and pending.withdrawal.asset == asset:
+            held += pending.held
+    for trade in engine.unsettled_queue if first else ():
+        if trade.number >= first:
+            held -= sum(one[2] for one in moved(trade) if one[:2] == (address, asset))
+    return held
