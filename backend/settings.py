@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     #: Fees of matches in basis points of notional; the contract refuses more than 100.
     maker_fee_bps: int = Field(default=10, ge=0, le=100)
     taker_fee_bps: int = Field(default=20, ge=0, le=100)
+    #: Immutables of the Exchange that `causeway deploy` makes: how long a match may wait for its
+    #: settlement, and how far it may be ahead of the chain.
+    window_seconds: int = Field(default=600, ge=10, le=86_400)
+    skew_seconds: int = Field(default=30, ge=1, le=600)
     #: Deployment file; default `<home>/deployments/<chain_id>.json`.
     deployment: Path | None = None
     #: Mnemonic of the embedded chain's accounts.

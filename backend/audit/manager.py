@@ -221,8 +221,8 @@ class Manager:
         elif event.name == "RoleGuardianChanged":
             good = args["guardian"] == blueprint.GUARDIAN
         elif event.name in ("KeysSet", "FeePayeesSet", "AssetListed"):
-            said = blueprint.venue_set_up(roles, deployment.settings, addresses)
-            good = (_CAUSES[event.name][0], tuple(args.values())) in said
+            calls = blueprint.venue_set_up(roles, deployment.settings, addresses)
+            good = (_CAUSES[event.name][0], tuple(args.values())) in calls
         else:
             added = (event.name, args.get("account"))
             good = added == ("CausewayContractAdded", addresses["Exchange"])

@@ -3,8 +3,9 @@
 Powers after it: the admin changes rules and adds Causeway contracts after 7 days, signers and
 thresholds after 3; the guardian cancels anything the admin has scheduled except its own
 replacement (`setRoleGuardian`), so that neither can lock the other out; registrar and fact
-recorder act at once and can do nothing else; the deployer keeps nothing. No contract has to hold
-credits yet, so none is added to the participants.
+recorder act at once and can do nothing else; the guardian can also pause the venue, and only the
+admin, after 3 days, can end the pause or change the venue's keys; the deployer keeps nothing. The
+Exchange holds credits for others, so it is among the participants for ever.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CORE: Final = (
     "RetirementCertificates",
     "CarbonCredits",
     "Trust",
+    "Exchange",
 )
 #: Test settlement assets: name, decimals.
 ASSETS: Final = {
@@ -38,6 +40,11 @@ DAY: Final = 86_400
 SIGNER_DELAY: Final = 3 * DAY
 ADMIN_DELAY: Final = 7 * DAY
 LEGAL_ORDER_DELAY: Final = 2 * DAY
+#: Seconds a match may wait for its settlement, and may be ahead of the chain.
+WINDOW_SECONDS: Final = 600
+SKEW_SECONDS: Final = 30
+#: The developer's share of the fees, in basis points of them.
+DEVELOPER_SHARE_BPS: Final = 2_000
 
 ADMIN, REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN, GUARDIAN = range(6)
 ROLE_LABELS: Final = {
@@ -54,6 +61,9 @@ FUNCTION_ROLES: Final[tuple[tuple[str, tuple[str, ...], int], ...]] = (
     ("CarbonCredits", ("recordFact",), FACTS),
     ("Trust", ("setSigner", "setThresholds"), SIGNERS_ADMIN),
     ("LegalOrders", ("setSigner", "setThresholds"), SIGNERS_ADMIN),
+    ("Exchange", ("pause",), GUARDIAN),
+    ("Exchange", ("unpause", "setKeys"), SIGNERS_ADMIN),
+    ("Exchange", ("setAsset", "setFeePayees"), CONTRACTS_ADMIN),
     # The manager ignores this for permission (its own functions are the admin's) and uses it to
     # find out who may cancel: the guardian of this role.
     (
@@ -109,6 +119,13 @@ class Blueprint:
                 at["LegalOrders"],
             ],
             "Trust": [at["AccessManager"], at["CarbonCredits"]],
+            "Exchange": [
+                at["AccessManager"],
+                at["Participants"],
+                at["CarbonCredits"],
+                self.settings["window_seconds"],
+                self.settings["skew_seconds"],
+            ],
         }
         for asset, (title, decimals) in ASSETS.items():
             values[asset] = [title, asset, decimals, self.roles.issuer]
@@ -128,18 +145,26 @@ class Step:
 
 
 def draw(
-    deployer: str, first_nonce: int, roles: Roles, *, test_assets: bool, legal_order_delay: int
+    deployer: str,
+    first_nonce: int,
+    roles: Roles,
+    *,
+    test_assets: bool,
+    settings: Mapping[str, int],
 ) -> Blueprint:
-    """The blueprint of a deployment whose first transaction has this nonce."""
+    """The blueprint of a deployment whose first transaction has this nonce.
+
+    `settings`: legal_order_delay, window_seconds, skew_seconds, developer_share_bps.
+    """
     names = [*CORE, *(ASSETS if test_assets else ())]
     addresses = {
         name: created_address(deployer, first_nonce + index) for index, name in enumerate(names)
     }
     held = {roles.admin, roles.guardian, roles.registrar, roles.facts}
+    held |= {roles.sequencer, roles.watcher}
     if deployer in held:
         raise InvalidValue("roles", deployer, "is the deployer, who must keep no role")
-    settings = {"legal_order_delay": legal_order_delay}
-    return Blueprint(deployer, first_nonce, roles, settings, addresses)
+    return Blueprint(deployer, first_nonce, roles, dict(settings), addresses)
 
 
 def creations(blueprint: Blueprint, compiled: Mapping[str, CompiledContract]) -> list[Step]:
@@ -181,9 +206,25 @@ def set_up(blueprint: Blueprint) -> list[Step]:
             call(contract, "setSigner", signer, _SECOND)
     call("Trust", "setThresholds", thresholds.custodians, thresholds.attestors)
     call("LegalOrders", "setThresholds", thresholds.freezers, thresholds.enforcers)
+    call("Participants", "addCausewayContract", blueprint.addresses["Exchange"])
+    for function, args in venue_set_up(roles, blueprint.settings, blueprint.addresses):
+        call("Exchange", function, *args)
     call("AccessManager", "multicall", _manager_calls(blueprint), gas=_MANAGER_GAS)
     call("AccessManager", "renounceRole", ADMIN, blueprint.deployer)
     return steps
+
+
+def venue_set_up(
+    roles: Roles, settings: Mapping[str, int], addresses: Mapping[str, str]
+) -> list[tuple[str, tuple[object, ...]]]:
+    """Calls that make an Exchange a venue: its keys, its payees, the assets it settles in."""
+    payees = (roles.fee_operator, roles.fee_developer, settings["developer_share_bps"])
+    listed = [addresses[name] for name in ASSETS if name in addresses]
+    return [
+        ("setKeys", (roles.sequencer, roles.watcher)),
+        ("setFeePayees", payees),
+        *(("setAsset", (asset, True)) for asset in listed),
+    ]
 
 
 def _manager_calls(blueprint: Blueprint) -> list[bytes]:
@@ -236,4 +277,7 @@ WIRING: Final = (
     ("CarbonCredits", "LEGAL_ORDERS", "LegalOrders"),
     ("Trust", "authority", "AccessManager"),
     ("Trust", "CREDITS", "CarbonCredits"),
+    ("Exchange", "authority", "AccessManager"),
+    ("Exchange", "PARTICIPANTS", "Participants"),
+    ("Exchange", "CREDITS", "CarbonCredits"),
 )

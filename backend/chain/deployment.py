@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.chain import abi, blueprint, manifest
-from backend.chain.blueprint import LEGAL_ORDER_DELAY, Blueprint, Step
+from backend.chain.blueprint import (
+    DEVELOPER_SHARE_BPS,
+    LEGAL_ORDER_DELAY,
+    SKEW_SECONDS,
+    WINDOW_SECONDS,
+    Blueprint,
+    Step,
+)
 from backend.chain.compiler import CompiledContract, source_hash
 from backend.chain.fees import Fees, bumped, current_fees
 from backend.chain.keys import Key
@@ -56,6 +63,9 @@ def deploy(
     *,
     test_assets: bool = True,
     legal_order_delay: int = LEGAL_ORDER_DELAY,
+    window_seconds: int = WINDOW_SECONDS,
+    skew_seconds: int = SKEW_SECONDS,
+    developer_share_bps: int = DEVELOPER_SHARE_BPS,
     confirmations: int = 0,
     timeout: float = 600.0,
     bump_after: float = 60.0,
@@ -64,9 +74,10 @@ def deploy(
     """The deployment in the file, finished if a crash left it half done, or made now.
 
     `compiled` comes from compiler.compile_contracts, `sources` tells one build from another:
-    compiler.bytecode_hash of `compiled`. Delay in seconds. Raises DeploymentMismatch when the file
-    is of another build, chain or other roles (the caller sets it aside), ChainRejected when a step
-    reverts, ChainUnavailable when the chain does not mine within `timeout` seconds.
+    compiler.bytecode_hash of `compiled`. Delay, window and skew in seconds. Raises
+    DeploymentMismatch when the file is of another build, chain or other roles (the caller sets it
+    aside), ChainRejected when a step reverts, ChainUnavailable when the chain does not mine within
+    `timeout` seconds.
     """
     path = Path(path)
     with _locked(path):
@@ -77,7 +88,12 @@ def deploy(
             "source_hash": sources,
             "roles": roles.as_json(),
             "deployer": deployer.address,
-            "settings": {"legal_order_delay": legal_order_delay},
+            "settings": {
+                "legal_order_delay": legal_order_delay,
+                "window_seconds": window_seconds,
+                "skew_seconds": skew_seconds,
+                "developer_share_bps": developer_share_bps,
+            },
             "test_assets": test_assets,
         }
         held = manifest.read_file(path)
@@ -167,7 +183,7 @@ class _Carrier:
             nonce,
             roles,
             test_assets=wanted["test_assets"],
-            legal_order_delay=wanted["settings"]["legal_order_delay"],
+            settings=wanted["settings"],
         )
         steps = blueprint.creations(drawn, self._compiled) + blueprint.set_up(drawn)
         fees = current_fees(self._rpc)

@@ -19,6 +19,13 @@ FORMAT: Final = 1
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
+#: Roles of one address each.
+_SINGLE: Final = (
+    *("admin", "guardian", "registrar", "facts", "issuer"),
+    *("sequencer", "watcher", "fee_operator", "fee_developer"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """How many of each kind must sign; none may be 0."""
@@ -35,7 +42,8 @@ class Roles:
 
     `admin` changes rules after 7 days and signers after 3; `guardian` only cancels what the admin
     scheduled; `registrar` admits participants, `facts` records dated facts, both without delay;
-    `issuer` makes the test settlement assets.
+    `issuer` makes the test settlement assets; `sequencer` and `watcher` sign what the venue
+    settles, `fee_operator` and `fee_developer` are paid its fees.
     """
 
     admin: str
@@ -47,10 +55,14 @@ class Roles:
     attestors: tuple[str, ...]
     freezers: tuple[str, ...]
     enforcers: tuple[str, ...]
+    sequencer: str
+    watcher: str
+    fee_operator: str
+    fee_developer: str
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:
-        for name in ("admin", "guardian", "registrar", "facts", "issuer"):
+        for name in _SINGLE:
             object.__setattr__(self, name, _address(f"roles.{name}", getattr(self, name)))
         for name in ("custodians", "attestors", "freezers", "enforcers"):
             listed = tuple(_address(f"roles.{name}", item) for item in getattr(self, name))
@@ -64,6 +76,8 @@ class Roles:
             both = set(getattr(self, one)) & set(getattr(self, other))
             if both:
                 raise InvalidValue(f"roles.{one}", sorted(both), f"are {other} too (L5)")
+        if self.sequencer == self.watcher:
+            raise InvalidValue("roles.watcher", self.watcher, "is the sequencer it watches (L5)")
         if self.admin == self.guardian:
             raise InvalidValue("roles.guardian", self.guardian, "is the admin it must watch")
 

@@ -44,6 +44,7 @@ def verify(
     checks = _wiring_checks(deployment)
     if with_roles:
         checks += _role_checks(deployment) + _signer_checks(deployment)
+        checks += _venue_checks(deployment)
     answers = rpc.batch(
         (
             "eth_call",
@@ -98,6 +99,8 @@ def _wiring_checks(deployment: Deployment) -> list[_Check]:
         (contract, getter, (), deployment[target]) for contract, getter, target in blueprint.WIRING
     ]
     checks.append(("LegalOrders", "delay", (), deployment.settings["legal_order_delay"]))
+    checks.append(("Exchange", "WINDOW", (), deployment.settings["window_seconds"]))
+    checks.append(("Exchange", "SKEW", (), deployment.settings["skew_seconds"]))
     return checks
 
 
@@ -135,6 +138,17 @@ def _signer_checks(deployment: Deployment) -> list[_Check]:
     needed = {"freezers": thresholds.freezers, "enforcers": thresholds.enforcers}
     checks.append(("LegalOrders", "thresholds", (), needed))
     return checks
+
+
+def _venue_checks(deployment: Deployment) -> list[_Check]:
+    roles = deployment.roles
+    keys = {"sequencer": roles.sequencer, "watcher": roles.watcher}
+    payees = {
+        "operator": roles.fee_operator,
+        "developer": roles.fee_developer,
+        "developerShareBps": deployment.settings["developer_share_bps"],
+    }
+    return [("Exchange", "keys", (), keys), ("Exchange", "feePayees", (), payees)]
 
 
 def role_members(rpc: Rpc, deployment: Deployment, last_block: int) -> set[tuple[int, str]]:

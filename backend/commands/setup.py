@@ -43,6 +43,10 @@ def local_roles(context: Context) -> Roles:
         attestors=(address("attestor"),),
         freezers=several("freezer"),
         enforcers=several("enforcer"),
+        sequencer=address("sequencer"),
+        watcher=address("watcher"),
+        fee_operator=address("fee-operator"),
+        fee_developer=address("fee-developer"),
         thresholds=Thresholds(custodians=1, attestors=1, freezers=2, enforcers=2),
     )
 
@@ -76,6 +80,8 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
             compiled,
             compiler.bytecode_hash(compiled),
             test_assets=roles is None,
+            window_seconds=context.settings.window_seconds,
+            skew_seconds=context.settings.skew_seconds,
             # On a local chain nobody mines while the deployment waits for depth.
             confirmations=0 if roles is None else context.settings.confirmations,
         )

@@ -27,6 +27,7 @@ SAMPLE: Final = Path(__file__).resolve().parents[2] / "backend/samples/sample-ve
 ROLE_NAMES: Final = (
     *("deployer", "admin", "guardian", "registrar", "facts", "issuer"),
     *("custodian", "attestor", "freezer", "enforcer"),
+    *("sequencer", "watcher", "fee-operator", "fee-developer"),
 )
 SMALL: Final = Plan(
     classes=6, transfers=40, retirements=30, wallets=5, reorganisations=4, confirmations=8,
@@ -62,6 +63,10 @@ class Scene:
             attestors=(address["attestor"],),
             freezers=(address["freezer"],),
             enforcers=(address["enforcer"],),
+            sequencer=address["sequencer"],
+            watcher=address["watcher"],
+            fee_operator=address["fee-operator"],
+            fee_developer=address["fee-developer"],
         )
         self.deployment = deploy(
             self.rpc, held["deployer"], roles, self.path, compile_contracts(), source_hash()

@@ -20,6 +20,7 @@ COINS = hex(10**21)
 ROLE_NAMES = (
     *("admin", "guardian", "registrar", "facts", "issuer"),
     *("c1", "c2", "a1", "a2", "f1", "f2", "e1", "e2"),
+    *("sequencer", "watcher", "fee-operator", "fee-developer"),
 )
 
 
@@ -41,6 +42,10 @@ def some_roles() -> Roles:
         attestors=(address["a1"], address["a2"]),
         freezers=(address["f1"], address["f2"]),
         enforcers=(address["e1"], address["e2"]),
+        sequencer=address["sequencer"],
+        watcher=address["watcher"],
+        fee_operator=address["fee-operator"],
+        fee_developer=address["fee-developer"],
         thresholds=Thresholds(custodians=2, attestors=1, freezers=1, enforcers=2),
     )
 

@@ -120,7 +120,8 @@ def deployment_of_everything() -> Deployment:
         for name, address in zip([*names, "HKD", "CNH", "USD"], ADDRESSES, strict=False)
     }
     one, two, three, four, five, *_ = ADDRESSES
-    roles = Roles(one, two, three, four, five, (one,), (two,), (three,), (four,))
+    signers = ((one,), (two,), (three,), (four,))
+    roles = Roles(one, two, three, four, five, *signers, one, two, three, four)
     return Deployment(31337, "0x", 1, contracts, roles, one, "0x", {})
 
 
@@ -198,8 +199,8 @@ def test_a_call_that_does_not_fit_names_the_function(call: Any, message: str) ->
 
 
 def test_unknown_contracts_functions_and_data_are_errors() -> None:
-    with pytest.raises(NotFound, match="no contract is called Exchange"):
-        abi.entries("Exchange")
+    with pytest.raises(NotFound, match="no contract is called Bazaar"):
+        abi.entries("Bazaar")
     with pytest.raises(NotFound, match="no function 0x01020304"):
         abi.decode_call("Trust", b"\1\2\3\4")
     with pytest.raises(InvalidValue, match="ambiguous"):
@@ -228,6 +229,7 @@ def test_a_jurisdiction_is_two_capitals(code: str) -> None:
 def test_roles_refuse_one_party_in_both_roles_of_l5() -> None:
     one, two, *_ = ADDRESSES
     good = {field.name: one for field in fields(Roles)[:5]} | {"guardian": two}
+    good |= {"sequencer": one, "watcher": two, "fee_operator": one, "fee_developer": one}
     good |= {"custodians": (one,), "attestors": (two,), "freezers": (one,), "enforcers": (two,)}
     assert Roles(**good).custodians == (one,)
     for change, message in (
@@ -236,6 +238,7 @@ def test_roles_refuse_one_party_in_both_roles_of_l5() -> None:
         ({"custodians": (one, one.lower())}, "names an address twice"),
         ({"custodians": ()}, "is outside 1 … 0"),
         ({"guardian": one}, "the admin it must watch"),
+        ({"watcher": one.lower()}, "the sequencer it watches"),
         ({"facts": "0x12"}, "is not an address"),
     ):
         with pytest.raises(InvalidValue, match=message):

@@ -29,6 +29,12 @@ from tests.chain.conftest import Chain, fund, key_of, some_roles
 pytestmark = pytest.mark.integration
 
 CREATED = (*blueprint.CORE, *blueprint.ASSETS)
+SETTINGS = {
+    "legal_order_delay": 1,
+    "window_seconds": 600,
+    "skew_seconds": 30,
+    "developer_share_bps": 2_000,
+}
 
 
 @pytest.fixture
@@ -93,8 +99,8 @@ def test_the_file_of_a_deployment_reads_back_as_it_was(chain: Chain) -> None:
     assert set(raw["contracts"]["Trust"]) == set(DeployedContract.__dataclass_fields__)
     assert deployment.name_of(deployment["Trust"].lower()) == "Trust"
     assert deployment.name_of(key_of("nobody").address) is None
-    with pytest.raises(DeploymentMismatch, match="has no Exchange"):
-        deployment["Exchange"]
+    with pytest.raises(DeploymentMismatch, match="has no Bazaar"):
+        deployment["Bazaar"]
 
 
 def test_no_transaction_of_a_deployment_reaches_the_gas_limit(chain: Chain) -> None:
@@ -205,7 +211,7 @@ def test_a_deployment_of_other_things_is_refused_and_stays(
 def test_l10_killed_before_every_request_it_still_deploys_exactly_once(site: Site) -> None:
     start, killed = site.nonce(), 0
     drawn = blueprint.draw(
-        site.deployer.address, start, some_roles(), test_assets=True, legal_order_delay=1
+        site.deployer.address, start, some_roles(), test_assets=True, settings=SETTINGS
     )
     steps = len(CREATED) + len(blueprint.set_up(drawn))
     for request in range(1, 60, 3):
@@ -317,7 +323,7 @@ def test_a_file_that_says_what_the_chain_does_not_hold_is_refused(chain: Chain) 
     with pytest.raises(DeploymentMismatch, match="for chain 1, this is"):
         verify(chain.rpc, replace(held, chain_id=1))
     with pytest.raises(DeploymentMismatch, match="delay"):
-        verify(chain.rpc, replace(held, settings={"legal_order_delay": 5}))
+        verify(chain.rpc, replace(held, settings=SETTINGS | {"legal_order_delay": 5}))
 
 
 def test_two_processes_that_deploy_into_one_file_make_one_deployment(site: Site) -> None:

@@ -31,6 +31,7 @@ LABELS = ("ccp", "corsia-phase1")
 ROLES = (
     *("deployer", "admin", "guardian", "registrar", "facts", "issuer"),
     *("custodian", "attestor", "freezer", "enforcer"),
+    *("sequencer", "watcher", "fee_operator", "fee_developer"),
 )
 
 
@@ -59,6 +60,7 @@ class World:
         roles = Roles(
             *(address[name] for name in ("admin", "guardian", "registrar", "facts", "issuer")),
             *((address[n],) for n in ("custodian", "attestor", "freezer", "enforcer")),
+            *(address[n] for n in ("sequencer", "watcher", "fee_operator", "fee_developer")),
         )
         self.deployment: Deployment = deploy(
             self.rpc,
