@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.local.anvil import Anvil
+from tests.audit.market import Market
 from tests.audit.scene import Scene
 
 
@@ -24,3 +25,17 @@ def scene(history: Scene) -> Iterator[Scene]:
     yield history
     history.rpc.call("evm_revert", snapshot)
     history.history.log.rows = log  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def honest_market(history: Scene) -> Market:
+    """A venue with a little of everything, on the chain of this module."""
+    made = Market(history)
+    made.run()
+    return made
+
+
+@pytest.fixture
+def market(honest_market: Market, scene: Scene) -> Market:
+    """The honest venue; what the test does on chain or writes into its journal is undone."""
+    return honest_market.branch()

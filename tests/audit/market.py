@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +11,8 @@ from eth_utils.crypto import keccak
 
 from backend.audit import AuditReport
 from backend.chain import abi
-from backend.chain.compiler import compile_contracts
 from backend.chain.events import EventDecoder
 from backend.chain.keys import Key, sign_digest
-from backend.chain.manifest import DeployedContract, Deployment
 from backend.domain.batches import (
     Batch,
     Void,
@@ -28,7 +26,6 @@ from backend.domain.batches import (
 from backend.domain.commands import Command, SetParticipant, VoidTrades
 from backend.domain.events import ChainEvent
 from backend.domain.orders import (
-    BPS,
     Conditions,
     Order,
     Side,
@@ -42,13 +39,9 @@ from backend.exchange.feed import fact_of
 from tests.audit.journal_maker import JournalMaker, Trader
 from tests.audit.scene import RICH, Scene
 
-WINDOW: Final = 600
-SKEW: Final = 30
 DAY: Final = 86_400
-GAS: Final = 10_000_000
 MONEY: Final = 10**15
 BUY, SELL = Side.BUY, Side.SELL
-SHARE_BPS: Final = 2_000
 PRICE: Final = 40_000_001
 
 
@@ -57,11 +50,8 @@ class Market:
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.rpc = scene, scene.rpc
-        self._numbers = itertools.count(1)
         self.sequencer, self.watcher = self._key("sequencer"), self._key("watcher")
         self.sender = self._key("market-sender")
-        if "Exchange" not in scene.deployment.contracts:
-            self._deploy()
         self.address = scene.deployment["Exchange"]
         self.domain = exchange_domain(scene.deployment.chain_id, self.address)
         self.money = int(scene.deployment["HKD"], 16)
@@ -73,6 +63,13 @@ class Market:
         self.window = window
         self.maker = JournalMaker(self.domain, window, skew, self.chain_time() * 1000)
 
+    def branch(self) -> Market:
+        """The same venue with a journal of its own, so that a test can write on."""
+        other = copy.copy(self)
+        other.maker = copy.deepcopy(self.maker)
+        other.traders = copy.deepcopy(self.traders)
+        return other
+
     # ---------------------------------------------------------------- deployment
 
     def _key(self, name: str) -> Key:
@@ -80,47 +77,7 @@ class Market:
         self.rpc.call("anvil_setBalance", key.address, RICH)
         return key
 
-    def _deploy(self) -> None:
-        """Create an Exchange beside the contracts that are there, and set it up by the admin."""
-        scene, at = self.scene, self.scene.deployment
-        made = compile_contracts()["Exchange"]
-        constructor = next(one for one in abi.entries("Exchange") if one.kind == "constructor")
-        values = [at["AccessManager"], at["Participants"], at["CarbonCredits"], WINDOW, SKEW]
-        arguments = abi.encode_values(constructor.inputs, values, "constructor")
-        call = {
-            "from": self.sender.address, "data": "0x" + (made.bytecode + arguments).hex(),
-            "gas": hex(15_000_000),
-        }  # fmt: skip
-        self.rpc.call("anvil_impersonateAccount", self.sender.address)
-        sent = self.rpc.call("eth_sendTransaction", call)
-        while (receipt := self.rpc.call("eth_getTransactionReceipt", sent)) is None:
-            self.rpc.call("evm_mine")
-        self.rpc.call("anvil_stopImpersonatingAccount", self.sender.address)
-        address = abi.checksum(receipt["contractAddress"])
-        held = DeployedContract(
-            address, sent, int(receipt["blockNumber"], 16),
-            "0x" + keccak(self.rpc.code(address)).hex(), "0x" + keccak(made.bytecode).hex(),
-            "0x" + arguments.hex(),
-        )  # fmt: skip
-        raw = at.as_json()
-        raw["contracts"]["Exchange"] = {
-            name: getattr(held, name) for name in DeployedContract.__slots__
-        }
-        scene.deployment = Deployment.from_json(raw)
-        scene.deployment.save(scene.path)
-        scene.contracts.deployment = scene.history.deployment = scene.deployment
-        self.address = address
-        self.by_admin(
-            ("Participants", "addCausewayContract", (address,)),
-            ("Exchange", "setKeys", (self.sequencer.address, self.watcher.address)),
-            ("Exchange", "setFeePayees", (*self._payees(), SHARE_BPS)),
-            ("Exchange", "setAsset", (at["HKD"], True)),
-        )
-
-    def _payees(self) -> tuple[str, str]:
-        return self.scene.history.wallets[0].address, self.scene.history.wallets[1].address
-
-    def by_admin(self, *calls: tuple[str, str, Sequence[Any]]) -> None:
+    def by_admin(self, days: int, *calls: tuple[str, str, Sequence[Any]]) -> None:
         """Restricted calls, scheduled, waited for and made."""
         scene = self.scene
         packed = [
@@ -130,7 +87,7 @@ class Market:
         for contract, data in packed:
             args = (scene.deployment[contract], data, 0)
             self.send(scene.key("admin"), "AccessManager", "schedule", *args)
-        self.pass_time(7 * DAY + 1)
+        self.pass_time(days * DAY + 1)
         for contract, data in packed:
             scene.send(scene.key("admin"), contract, data)
 
@@ -279,6 +236,7 @@ class Market:
         self._leave(other, buyer)
         self._void(seller, buyer)
         self._pause(seller, buyer)
+        self._wait(seller, retiring)
         self.anchor()
 
     def _trade(self, seller: Trader, other: Trader, buyer: Trader) -> None:
@@ -300,12 +258,17 @@ class Market:
         self.settle()
         self.send(self.sender, "Exchange", "collectFees", self.money)
 
-    def _retire(self, seller: Trader, buyer: Trader) -> None:
-        self.place(seller, SELL, 2, PRICE)
+    def buy_to_retire(self, seller: Trader, buyer: Trader) -> Order:
+        """A tonne bought to be retired, settled: it is earmarked."""
+        self.place(seller, SELL, 1, PRICE)
         terms = Conditions(TimeInForce.IOC, retire_on_fill=True)
         details = keccak(text="details")
         order = self.place(buyer, BUY, 1, PRICE, conditions=terms, details_hash=details)
         self.settle()
+        return order
+
+    def _retire(self, seller: Trader, buyer: Trader) -> None:
+        order = self.buy_to_retire(seller, buyer)
         fields: list[Any] = list(order)
         fields[0], fields[3] = buyer.address, f"0x{order.asset:040x}"
         self.send(self.sender, "Exchange", "completeRetirement", fields)
@@ -335,12 +298,21 @@ class Market:
         self.void_overdue()
 
     def _pause(self, seller: Trader, buyer: Trader) -> None:
-        self.by_admin(("Exchange", "pause", ()))
-        self.by_admin(("Exchange", "unpause", ()))
+        self.send(self.scene.key("guardian"), "Exchange", "pause")
+        self.by_admin(3, ("Exchange", "unpause", ()))
         self.sync()
         self.place(seller, SELL, 1, PRICE)
         self.place(buyer, BUY, 1, PRICE)
         self.settle()
+
+    def _wait(self, seller: Trader, leaving: Trader) -> None:
+        """What waits when the audit comes: an earmark, an exit, something to claim, two orders."""
+        self.buy_to_retire(seller, leaving)
+        self.by(leaving, "Exchange", "requestExit", [self.money])
+        self.maker.withdraw(seller, self.money, 5)
+        self.settle()
+        self.place(seller, SELL, 1, PRICE + 50)
+        self.place(seller, SELL, 1, PRICE + 60)
 
     # -------------------------------------------------------------------- audit
 
@@ -349,7 +321,3 @@ class Market:
 
     def audit(self, **options: Any) -> AuditReport:
         return self.scene.audit(**options)
-
-
-def fee(notional: int, bps: int) -> int:
-    return notional * bps // BPS
