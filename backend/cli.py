@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from backend.commands import audit, demo, imports, lookup, services, trust, wallet
+from backend.commands import (
+    audit,
+    demo,
+    funds,
+    imports,
+    lookup,
+    market,
+    services,
+    trust,
+    venue,
+    wallet,
+    watch,
+)
 
 app = typer.Typer(
     name="causeway",
@@ -14,7 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for module in (services, demo, imports, trust, wallet, lookup, audit):
+for module in (
+    services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
+):  # fmt: skip
     module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""The chain worker: indexer, sender and the bridge's jobs in one process, each on its own loop.
+"""The chain worker: indexer, sender, the bridge's jobs and what it is given, each on its own loop.
 
 Every loop outlives what it depends on: a service that does not answer is waited for, and said so
 once. Nothing here holds state that is not in Postgres or on chain, so a kill costs nothing.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -43,6 +43,14 @@ _PATIENCE = (0.2, 0.5, 1.0, 2.0, 5.0)
 CONCURRENCY = 4
 
 
+class Loop(NamedTuple):
+    """Work of another package: `step` is called again and again, `pause` seconds between."""
+
+    name: str
+    pause: float
+    step: Callable[[], object]
+
+
 class Worker:
     """Composed from what it works on; `durable` tells up to where a local chain is saved."""
 
@@ -54,7 +62,9 @@ class Worker:
         keys: KeyStore,
         clock: Callable[[], int],
         durable: Callable[[], int] | None = None,
+        loops: Sequence[Loop] = (),
     ) -> None:
+        self._loops = loops
         self._keys = keys
         self._rpc = rpc
         self._confirmations = settings.confirmations
@@ -79,6 +89,9 @@ class Worker:
             self._forever("send", SEND_SECONDS, self._in_thread(self._send)),
             self._forever("bump", STUCK_SECONDS / 2, self._in_thread(self._bump)),
             self._forever("jobs", 0.0, self._work),
+        ]
+        loops += [
+            self._forever(one.name, one.pause, self._in_thread(one.step)) for one in self._loops
         ]
         if self._durable is not None:
             durable = self._in_thread(self._mark_durable)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from backend.commands.context import Context, clock
 from backend.commands.output import JSON_OPTION, configure_logs, emit, reporting, say
 from backend.commands.setup import deploy_contracts
+from backend.domain.orders import exchange_domain
 from backend.errors import DatabaseUnavailable, LocalError
+from backend.exchange.projector import Projector
+from backend.exchange.submission import Submission
 from backend.local.chain_state import oldest_kept_block
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.bridge.worker import Loop
+
+#: The read models follow the journal so closely, and acts are sent so often.
+PROJECT_SECONDS = 0.05
+SETTLE_SECONDS = 0.2
 
 database_app = typer.Typer(no_args_is_help=True, help="The database's schema.")
 index_app = typer.Typer(no_args_is_help=True, help="The index of the chain.")
@@ -54,7 +65,7 @@ def deploy(
 
 
 def worker() -> None:
-    """Run the indexer, the sender and the bridge's jobs until stopped."""
+    """Run the indexer, the sender, the bridge's jobs and the venue's settlement until stopped."""
     from backend.bridge.worker import Worker
 
     with reporting():
@@ -67,7 +78,30 @@ def worker() -> None:
             context.keys,
             clock,
             lambda: oldest_kept_block(context.settings.home / "anvil"),
+            venue_loops(context),
         ).run()
+
+
+def venue_loops(context: Context) -> list[Loop]:
+    """What the worker does for the venue: read models of its journal, its acts on chain."""
+    from backend.bridge.worker import Loop
+
+    settings, deployment = context.settings, context.deployment
+    projector = Projector(context.database, settings.venue)
+    submission = Submission(
+        context.rpc,
+        exchange_domain(deployment.chain_id, deployment["Exchange"]),
+        context.sender,
+        context.log,
+        context.database,
+        settings.venue,
+        lambda: context.keys.get("bridge"),
+        settings.confirmations,
+    )
+    return [
+        Loop("project", PROJECT_SECONDS, projector.catch_up),
+        Loop("settle", SETTLE_SECONDS, submission.advance),
+    ]
 
 
 def api() -> None:

@@ -18,7 +18,8 @@ def parse_money(text: str, decimals: int) -> int:
     part = match["part"] or ""
     if part[decimals:].strip("0"):
         raise InvalidValue("amount", text, f"is finer than {decimals} decimals allow")
-    return int(match["whole"]) * 10**decimals + int(part[:decimals].ljust(decimals, "0") or 0)
+    scale: int = 10**decimals
+    return int(match["whole"]) * scale + int(part[:decimals].ljust(decimals, "0") or 0)
 
 
 def format_money(base_units: int, decimals: int) -> str:

@@ -59,6 +59,8 @@ def default_plan(*, api_port: int, demo: bool = False) -> Plan:
         recover=Step("recover", command("index", "recover")),
         services=(
             Service("worker", command("worker")),
+            Service("watcher", command("watcher")),
+            Service("sequencer", command("sequencer")),
             Service("api", command("api"), port=api_port),
         ),
         finally_run=(Step("demo", command("demo")),) if demo else (),
