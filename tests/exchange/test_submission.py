@@ -1,0 +1,230 @@
+"""Acts on their way to a real Exchange: in order, once, told when refused, finished."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eth_utils.crypto import keccak
+
+from backend.domain.commands import (
+    Command,
+    CreditDeposit,
+    EndExit,
+    SetParticipant,
+    VoidTrades,
+)
+from backend.domain.journal import decode_entry
+from backend.domain.orders import Conditions, TimeInForce, account_of
+from backend.domain.venue_events import VoidReason
+from backend.errors import ChainBehind, JournalInconsistent
+from backend.exchange.submission import call_data
+from backend.matching.engine import Engine
+from backend.store.venue_acts import ActKind, ActState, VenueAct
+from tests.conftest import AnvilFactory, DatabaseFactory
+from tests.exchange.live import KILOGRAMS, MONEY, PAYER, LiveVenue
+
+pytestmark = pytest.mark.integration
+
+BUY, SELL = 0, 1
+RETIRING = Conditions(TimeInForce.IOC, retire_on_fill=True).pack()
+
+
+@pytest.fixture
+def venue(
+    anvil_factory: AnvilFactory, new_database: DatabaseFactory, nats_url: str, tmp_path: Path
+) -> Iterator[LiveVenue]:
+    chain = anvil_factory()
+    made = LiveVenue(chain.url, new_database(), nats_url, tmp_path)
+    yield made
+    made.close()
+    chain.stop()
+
+
+def _on_chain(venue: LiveVenue, holder: int, asset: int) -> tuple[int, int]:
+    found = venue.read("accountOf", venue.holders[holder].address, asset)
+    return found["balance"], found["claimable"]
+
+
+def _engine(venue: LiveVenue) -> Engine:
+    engine = Engine()
+    for row in venue.journal.read(1, 100_000):
+        entry = decode_entry(row.entry)
+        engine.apply(entry.time_ms, entry.command)
+    return engine
+
+
+def test_what_is_traded_withdrawn_and_retired_comes_to_the_chain_once(venue: LiveVenue) -> None:
+    seller, buyer, other = venue.holders[:3]
+    submission = venue.submission()
+    details = keccak(text="details")
+
+    async def scene() -> None:
+        async with venue.leading(), venue.watching() as watch:
+            async with venue.working(submission.advance, venue.sender.advance):
+                await venue.funded()
+                await venue.say(
+                    venue.order(seller, SELL, 10), venue.order(buyer, BUY, 4),
+                    venue.withdrawal(buyer, venue.money, 777),
+                )  # fmt: skip
+                await venue.once(lambda: _done(venue, 1, 1))
+                retires = venue.order(other, BUY, 2, conditions=RETIRING, details_hash=details)
+                await venue.say(retires, venue.withdrawal(buyer, venue.instrument, 1_000))
+                await venue.once(lambda: _done(venue, 2, 2))
+                await venue.once(lambda: _engine(venue).settled_withdrawal == 2)
+            assert watch.stopped is None
+            assert watch.signed >= 2
+
+    asyncio.run(scene())
+    engine = _engine(venue)
+    assert engine.unsettled() == ((), ())
+    for number, holder in enumerate(venue.holders):
+        for asset in (venue.money, venue.instrument):
+            available, reserved = engine.balance(account_of(holder.address), asset)
+            assert _on_chain(venue, number, asset)[0] == available + reserved
+    assert _on_chain(venue, 1, venue.money)[1] == 777
+    assert _on_chain(venue, 1, venue.instrument) == (3_000, 1_000)
+    assert _on_chain(venue, 0, venue.instrument)[0] == KILOGRAMS - 6_000
+    taker = _orders(venue)[-1]
+    assert taker.conditions == RETIRING
+    assert venue.read("earmarked", venue.verifier.digest(taker)) == 0
+    assert venue.read("total", venue.instrument) == KILOGRAMS - 2_000
+    assert all(act.state is ActState.SETTLED for act in venue.acts())
+    held, owed = venue.read("solvency", venue.money).values()
+    assert held == owed == MONEY * len(venue.holders)
+
+
+def _orders(venue: LiveVenue) -> list:  # type: ignore[type-arg]
+    commands = [decode_entry(row.entry).command for row in venue.journal.read(1, 100_000)]
+    return [one.order for one in commands if hasattr(one, "order")]
+
+
+def _done(venue: LiveVenue, trade: int, withdrawal: int) -> bool:
+    acts = venue.acts()
+    return (
+        bool(acts)
+        and all(act.state is ActState.SETTLED for act in acts)
+        and acts[-1].last_trade == trade
+        and acts[-1].last_withdrawal == withdrawal
+    )
+
+
+async def _store_acts(venue: LiveVenue, count: int) -> list[VenueAct]:
+    """So many acts of one trade each, signed and stored, none sent."""
+    seller, buyer = venue.holders[:2]
+    async with venue.leading(), venue.watching(), venue.working():
+        await venue.funded()
+        await venue.say(venue.order(seller, SELL, 100))
+        for number in range(1, count + 1):
+            # The withdrawal makes it go at once.
+            await venue.say(venue.order(buyer, BUY, 1), venue.withdrawal(buyer, venue.money, 5))
+            await venue.once(lambda n=number: len(venue.acts()) >= n)  # type: ignore[misc]
+    return venue.acts()
+
+
+def test_acts_survive_repetition_strangers_and_refusals(venue: LiveVenue) -> None:
+    """One deployment, several courses: sent by a stranger, by two workers, with a bad signature."""
+    acts = asyncio.run(_store_acts(venue, 4))
+    assert [act.kind for act in acts] == [ActKind.BATCH] * len(acts)
+
+    # Somebody else sends the first: it counts as settled, nothing of ours was sent.
+    venue.rpc.call("anvil_setBalance", venue.holders[3].address, hex(10**20))
+    world = venue.world
+    raw = world.sign_raw(venue.holders[3], venue.domain.contract, call_data(acts[0]), 5_000_000)
+    world.send_all([raw])
+    # The third has a wrong signature of a key: those before it go, it and those behind it wait.
+    _set_signature(venue, 3, acts[3].watcher_signature)
+    now = 0.0
+    submission = venue.submission(monotonic=lambda: now)
+    submission.advance()
+    first = venue.act(1)
+    assert (first.state, first.transaction_key) == (ActState.SETTLED, None)
+    for _ in range(6):
+        # A worker that is killed leaves nothing behind: each step is a new one's.
+        venue.submission(monotonic=lambda: now).advance()
+        venue.submission(monotonic=lambda: now).advance()
+        venue.sender.advance()
+    assert venue.act(2).state is ActState.SETTLED
+    progress = submission.progress(venue.rpc.block_number())
+    assert progress[:2] == (acts[1].last_trade, acts[1].last_withdrawal)
+    assert venue.rpc.call("eth_getTransactionCount", PAYER.address, "latest") == "0x1"
+    for seconds in (1.0, 5.0, 12.0):
+        now = seconds
+        submission.advance()
+    third = venue.act(3)
+    assert third.state is ActState.REFUSED
+    assert "ExchangeKeysDiffer" in str(third.reason)
+    assert venue.act(4).state is ActState.SIGNED
+
+    # Signed rightly it is taken, without anybody's help.
+    _set_signature(venue, 3, acts[2].watcher_signature)
+    for step in range(8):
+        now = 20.0 + 5 * step
+        submission.advance()
+        venue.sender.advance()
+    assert [act.state for act in venue.acts()] == [ActState.SETTLED] * len(acts)
+    assert submission.progress(venue.rpc.block_number()).trade == acts[-1].last_trade
+
+
+def _set_signature(venue: LiveVenue, number: int, signature: bytes) -> None:
+    with venue.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE venue_acts SET watcher_signature = %s WHERE number = %s", (signature, number)
+        )
+
+
+def test_an_own_view_of_the_chain_finds_what_a_journal_invents_changes_or_leaves_out(
+    venue: LiveVenue,
+) -> None:
+    asyncio.run(_store_acts(venue, 1))
+    rows = venue.journal.read(1, 100_000)
+    facts = [
+        (row.seq, entry.time_ms, entry.command)
+        for row in rows
+        if (entry := decode_entry(row.entry))
+    ]
+
+    def at_first(kind: type[Command], instead: object = None, drop: bool = False) -> None:
+        """Replay up to the first fact of a kind, then say something else or nothing."""
+        chain, engine = venue.own_chain(), Engine()
+        try:
+            for seq, time_ms, command in facts:
+                if isinstance(command, kind) and (instead is not None or drop):
+                    if drop:
+                        drop, kind = False, type(None)  # type: ignore[assignment]
+                        continue
+                    command = instead(command)  # type: ignore[operator]
+                if hasattr(command, "log_index"):
+                    chain.check_fact(seq, command, engine)
+                elif isinstance(command, VoidTrades):
+                    chain.check_void(seq, command, engine)
+                engine.apply(time_ms, command)
+        finally:
+            chain._rpc.close()
+
+    at_first(CreditDeposit)
+    for changed in (
+        lambda one: one._replace(amount=one.amount + 1),
+        lambda one: one._replace(account=account_of(venue.holders[3].address)),
+        lambda one: one._replace(log_index=one.log_index + 1),
+        lambda one: EndExit(one.block, one.log_index, one.account, one.asset, 0),
+    ):
+        with pytest.raises(JournalInconsistent, match="next fact"):
+            at_first(CreditDeposit, changed)
+    with pytest.raises(JournalInconsistent, match="next fact"):
+        at_first(SetParticipant, lambda one: one._replace(tier=3))
+    for kind in (CreditDeposit, SetParticipant):
+        with pytest.raises(JournalInconsistent, match=f"next fact is {kind.__name__}"):
+            at_first(kind, drop=True)
+    with pytest.raises(ChainBehind, match="not final"):
+        at_first(CreditDeposit, lambda one: one._replace(block=10**6))
+    head = venue.rpc.block("latest")
+    assert head is not None
+    void = VoidTrades(1, VoidReason.OLDER_THAN_WINDOW, head.number, head.timestamp + 1)
+    with pytest.raises(JournalInconsistent, match="names chain block"):
+        at_first(CreditDeposit, lambda _: void)
+    early = void._replace(block_time=head.timestamp)
+    with pytest.raises(JournalInconsistent, match="before the fact"):
+        at_first(CreditDeposit, lambda _: early)
