@@ -425,7 +425,10 @@ def block_hashes(connection: Connection, first: int, last: int) -> dict[int, str
 
 
 def check_conservation(connection: Connection) -> None:
-    """L1 over everything indexed; raises IndexInconsistent naming every class that breaks it."""
+    """L1, and L7 in credits, over everything indexed.
+
+    Raises IndexInconsistent naming every class that breaks one of them.
+    """
     rows = raw(connection).execute(
         "WITH counters AS (SELECT DISTINCT ON (class_id) class_id,"
         " (minted - exited) * 1000 + dust AS supply, minted, exited, dust"
@@ -459,3 +462,7 @@ def check_conservation(connection: Connection) -> None:
             f"{first['retired']} kg, certified {first['certified']} kg",
             breaks=breaks,
         )
+    state = load_state(connection)
+    venue = state.deployment["contracts"].get("Exchange") if state is not None else None
+    if venue is not None:
+        exchange_index.check_solvency(connection, venue["address"])
