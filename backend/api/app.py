@@ -165,5 +165,7 @@ def serve(settings: Settings) -> None:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=STREAM_MESSAGE_BYTES,
+        # Small messages compress badly, and the processor is what a busy venue lacks.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=10,
     )

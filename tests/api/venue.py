@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +39,8 @@ def api_over(market: Market, **others: Any) -> Iterator[httpx.Client]:
     """A client of an API process over the market; `client.base_url` says where it is."""
     app = create_app(settings_of(market, **others), database=market.database)
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=15) as client:
+        # The port was not known before; sign-in messages name it.
+        app.state.sign_in_domains = frozenset({client.base_url.netloc.decode()})
         client.app = app  # type: ignore[attr-defined]
         yield client
 
@@ -48,9 +49,3 @@ def wait_for_leader(client: httpx.Client, market: Market) -> None:
     """Until the API has heard of a leader."""
     gateway = client.app.state.gateway  # type: ignore[attr-defined]
     market.wait_for(lambda: gateway.leader is not None)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
