@@ -26,6 +26,7 @@ from backend.api.routes import (
     market,
     registry,
     retirements,
+    settlements,
     venue_accounts,
 )
 from backend.api.services import Services
@@ -112,6 +113,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(session.router)
     app.include_router(market.router)
     app.include_router(venue_accounts.router)
+    app.include_router(settlements.router)
     app.include_router(streams.router)
     app.include_router(pages.router)
     app.add_middleware(Surroundings, metrics=metrics)

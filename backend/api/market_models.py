@@ -8,8 +8,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from backend.api.models import Integer, Model
-from backend.api.parameters import Address, ClassId, whole
+from backend.api.models import Integer, Model, OnChain
+from backend.api.parameters import Address, ClassId, PageQuery, whole
 from backend.domain.orders import MAX_NONCE, Conditions, Side
 from backend.domain.venue_events import HaltReason, Reason, VoidReason
 from backend.exchange.market_data import show_asset
@@ -96,6 +96,10 @@ class AccountTradesQuery(VenuePage):
 class StatementQuery(VenuePage):
     class_id: ClassId | None = Field(default=None, description="Only movements of a class.")
     asset: Address | None = Field(default=None, description="Only of a settlement asset.")
+
+
+class ActsQuery(PageQuery):
+    kind: Literal["batch", "void", "anchor"] | None = None
 
 
 # ── answers ──────────────────────────────────────────────────────────────────────────────────
@@ -253,6 +257,7 @@ class TradeModel(TapeTradeModel):
     taker_fee: Integer
     retired: bool = Field(description="Bought to retire: earmarked, not credited.")
     void_reason: VoidReasonName | None
+    transaction_hash: str | None = Field(description="That settled it, once it is indexed.")
 
 
 class VenueOrderModel(Model):
@@ -381,3 +386,26 @@ class VenueDepositModel(Model):
     asset: AssetName
     amount: Integer
     seq: Integer
+
+
+class ExchangeBalanceModel(Model):
+    """What the contract holds for an account: base units, or kilograms of a class."""
+
+    asset: AssetName
+    balance: Integer = Field(description="Tradable, as of the last settlement.")
+    claimable: Integer = Field(description="`claim` pays it out, whoever sends it.")
+    exit_requested_at: Integer | None = Field(description="Unix seconds, while an exit runs.")
+
+
+class ActModel(OnChain):
+    """A settled batch, a void or an anchor; a range with last = first − 1 is empty."""
+
+    kind: Literal["batch", "void", "anchor"]
+    first_trade: Integer
+    last_trade: Integer
+    first_withdrawal: Integer
+    last_withdrawal: Integer
+    reason: VoidReasonName | None
+    seq: Integer = Field(description="Journal entry that it anchors.")
+    head: str = Field(description="Hash of that entry.")
+    transaction_hash: str

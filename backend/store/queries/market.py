@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, case, func, select, tuple_
 
 from backend.domain.orders import Side
 from backend.errors import NotFound
+from backend.store import exchange_tables
 from backend.store import market_tables as tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 from backend.store.venue_tables import venues
@@ -133,6 +134,7 @@ class Trade(TapeTrade):
     taker_fee: int
     retired: bool
     void_reason: int | None
+    transaction_hash: str | None
 
 
 def shaped(shape: type[T], row: Any, **more: Any) -> T:
@@ -377,4 +379,17 @@ def get_trade(connection: Connection, head: VenueHead, number: int) -> Trade:
     ).first()
     if row is None:
         raise NotFound(f"no trade has the number {number}", number=str(number))
-    return shaped(Trade, row)
+    settled = _settled_by(connection, number) if row.state == "settled" else None
+    return shaped(Trade, row, transaction_hash=settled)
+
+
+def _settled_by(connection: Connection, trade: int) -> str | None:
+    """Hash of the transaction that settled a trade; the chain index may be behind the journal."""
+    acts = exchange_tables.exchange_acts
+    row: Any = connection.execute(
+        select(acts.c.first_trade, acts.c.transaction_hash)
+        .where(acts.c.kind == "batch", acts.c.last_trade >= trade)
+        .order_by(acts.c.last_trade)
+        .limit(1)
+    ).first()
+    return row.transaction_hash if row is not None and row.first_trade <= trade else None
