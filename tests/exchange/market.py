@@ -9,8 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ from backend.domain.commands import (
     PlaceWithdrawal,
     TraderCommand,
 )
-from backend.domain.journal import Head, decode_entry, hash_entry
+from backend.domain.journal import decode_entry, hash_entry
 from backend.domain.orders import (
     NO_DETAILS,
     Account,
@@ -40,8 +41,10 @@ from backend.domain.orders import (
     account_of,
     exchange_domain,
 )
+from backend.exchange.feed import ChainFeed
 from backend.exchange.leadership import VenueConfig
 from backend.exchange.recovery import Follower
+from backend.exchange.sequencer import Sequencer
 from backend.store.database import Database
 from backend.store.journal import Journal, JournalRow
 
@@ -78,6 +81,7 @@ class Market:
         self._verifier = Verifier(self.domain)
         self._log_indexes = itertools.count(1)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._threads: list[InThread] = []
         self.block = 0
 
     def config(self) -> VenueConfig:
@@ -235,7 +239,13 @@ class Market:
 
     # ── sequencers ───────────────────────────────────────────────────────────────────────────
 
-    def start(self, **options: Any) -> subprocess.Popen[bytes]:
+    def start(self, confirmations: int = 0) -> InThread:
+        """A sequencer in a thread of this process: for tests in which nobody has to die."""
+        started = InThread(self, confirmations)
+        self._threads.append(started)
+        return started
+
+    def start_process(self, **options: Any) -> subprocess.Popen[bytes]:
         """A sequencer process; `options` for `tests.exchange.run_sequencer`."""
         given = {
             "database_url": self.database_url,
@@ -281,6 +291,8 @@ class Market:
         return follower
 
     def close(self) -> None:
+        for thread in self._threads:
+            thread.stop()
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -289,15 +301,39 @@ class Market:
         self.database.close()
 
 
+class InThread:
+    """A sequencer on an event loop of its own thread."""
+
+    def __init__(self, market: Market, confirmations: int) -> None:
+        self._market, self._confirmations = market, confirmations
+        self._loop = asyncio.new_event_loop()
+        self._sequencer: Sequencer | None = None
+        self._ready = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self._ready.wait(5)
+
+    def stop(self) -> None:
+        """End it in order and wait until it has."""
+        if self._thread.is_alive() and self._sequencer is not None:
+            self._loop.call_soon_threadsafe(self._sequencer.stop)
+        self._thread.join(15)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._work())
+            except Exception as error:
+                self.failure = error
+
+    async def _work(self) -> None:
+        market = self._market
+        feed = ChainFeed(market.database, 1, self._confirmations)
+        self._sequencer = Sequencer(market.config(), market.database_url, market.nats_url, [feed])
+        self._ready.set()
+        await self._sequencer.work()
+
+
 def values_of(market: Market) -> dict[str, int]:
     return {"n": market.block}
-
-
-def fill_journal(market: Market, entries: Sequence[JournalRow]) -> Head:
-    """Put rows into the journal as they are."""
-    from backend.store.journal import LeaderSession
-
-    with LeaderSession(market.database_url, 1, bytes(16)) as session:
-        assert session.try_lead()
-        session.append(entries)
-    return entries[-1].head

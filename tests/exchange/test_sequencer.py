@@ -212,7 +212,7 @@ def test_nobody_serves_is_told_from_an_unknown_outcome(market: Market) -> None:
     import os
     import signal
 
-    process = market.start()
+    process = market.start_process()
     market.wait_funded()
 
     async def ask() -> tuple[type[Exception], type[Exception]]:
@@ -306,7 +306,7 @@ def test_an_order_expires_by_itself_and_an_idle_venue_writes_nothing(market: Mar
 
 
 def test_a_stopped_leader_answers_first_and_leaves_a_snapshot(market: Market) -> None:
-    process = market.start()
+    process = market.start_process()
     market.wait_funded()
     market.send(market.order(0, 0))
     process.terminate()

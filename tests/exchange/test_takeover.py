@@ -135,7 +135,7 @@ async def under_load(market: Market, load: Load, disturb: object) -> None:
 
 
 def test_kill_9_under_load_loses_and_doubles_nothing(market: Market) -> None:
-    processes = [market.start(), market.start()]
+    processes = [market.start_process(), market.start_process()]
     market.wait_funded()
     load = Load(market)
     gaps: list[float] = []
@@ -151,7 +151,7 @@ def test_kill_9_under_load_loses_and_doubles_nothing(market: Market) -> None:
             count = len(load.acknowledged)
             market.wait_for(lambda count=count: len(load.acknowledged) > count + 20)
             gaps.append(load.longest_gap)
-            processes.append(market.start())
+            processes.append(market.start_process())
 
     asyncio.run(under_load(market, load, disturb))
     load.check()
@@ -160,9 +160,9 @@ def test_kill_9_under_load_loses_and_doubles_nothing(market: Market) -> None:
 
 
 def test_a_hung_leader_is_replaced_and_writes_nothing_afterwards(market: Market) -> None:
-    first = market.start()
+    first = market.start_process()
     market.wait_funded()
-    second = market.start()
+    second = market.start_process()
     load = Load(market)
     gaps: list[float] = []
 
@@ -186,9 +186,9 @@ def test_a_hung_leader_is_replaced_and_writes_nothing_afterwards(market: Market)
 def test_a_leader_stopped_inside_its_copy_is_replaced_and_its_group_is_not_there(
     market: Market,
 ) -> None:
-    first = market.start(stumble_at=12)
+    first = market.start_process(stumble_at=12)
     market.wait_funded()
-    market.start()
+    market.start_process()
     load = Load(market)
 
     def disturb() -> None:
@@ -206,9 +206,9 @@ def test_a_leader_stopped_inside_its_copy_is_replaced_and_its_group_is_not_there
 def test_a_leader_whose_session_is_cut_ends_and_answers_nothing_it_did_not_commit(
     market: Market,
 ) -> None:
-    process = market.start()
+    process = market.start_process()
     market.wait_funded()
-    market.start()
+    market.start_process()
     load = Load(market)
 
     def disturb() -> None:
@@ -230,7 +230,7 @@ def test_a_leader_whose_session_is_cut_ends_and_answers_nothing_it_did_not_commi
 
 
 def test_a_journal_that_was_changed_is_not_followed(market: Market) -> None:
-    process = market.start()
+    process = market.start_process()
     market.wait_funded()
     market.send(market.order(0, 0))
     process.kill()
@@ -241,5 +241,5 @@ def test_a_journal_that_was_changed_is_not_followed(market: Market) -> None:
         connection.execute(
             text("UPDATE journal SET events = events || events WHERE kind = 1 AND nonce = 0")
         )
-    assert market.start().wait(15) != 0
+    assert market.start_process().wait(15) != 0
     assert epochs(market) == [1]
