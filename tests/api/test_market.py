@@ -322,3 +322,10 @@ def test_a_side_of_an_own_trade_is_the_accounts(scene: Scene) -> None:
         break
     else:
         pytest.fail("the trader never traded")
+
+
+def test_what_is_on_chain_is_anybodys_and_as_of_the_chain(scene: Scene) -> None:
+    answer = scene.get("/v1/settlements").json()
+    assert (answer["data"], answer["head"]["number"]) == ([], "-1")
+    account = address(scene.journal.traders[0])
+    assert scene.get(f"/v1/accounts/{account}/exchange").json()["data"] == []

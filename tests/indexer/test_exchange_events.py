@@ -16,12 +16,14 @@ from sqlalchemy import text
 from backend.domain.batches import Batch, deltas, encode_batch
 from backend.domain.commands import CreditDeposit
 from backend.errors import IndexInconsistent
+from backend.exchange.projector import Projector
 from backend.store import index
 from backend.store.database import Database
 from backend.store.exchange_index import check_solvency
 from backend.store.exchange_projection import NOBODY
+from backend.store.queries import exchange, market
 from tests.api.history import History, hash_of
-from tests.exchange.random_journal import CLASSES, MONEY, RandomJournal
+from tests.exchange.random_journal import CLASSES, MONEY, RandomJournal, store
 from tests.indexer.contents import contents
 
 pytestmark = pytest.mark.integration
@@ -197,6 +199,59 @@ def test_claims_exits_fees_and_retirements_move_what_they_say(database: Database
     assert found[address(trader), MONEY[0]] == (0, 0)
     assert (found[one, MONEY[0]], found[two, MONEY[0]]) == ((0, fees - 3), (0, 3))
     assert found[NOBODY, MONEY[0]] == found[NOBODY, CLASSES[0]] == (0, 0)
+
+
+def test_an_account_sees_what_it_has_on_chain_and_which_exits_run(database: Database) -> None:
+    chain = Chain(database, 4)
+    chain.deposit_all()
+    chain.settle_all()
+    trader = address(chain.journal.traders[1])
+    for asset in (MONEY[0], MONEY[1]):
+        chain.emit("ExitRequested", account=trader, asset=asset, requestedAt=77)
+    chain.history.save()
+    chain.emit("ExitCancelled", account=trader, asset=MONEY[1])
+    chain.history.save()
+    want = {key[1]: sums for key, sums in balances(database).items() if key[0] == trader}
+    with database.read() as connection:
+        first = exchange.balances_of(connection, trader, limit=2)
+        rest = exchange.balances_of(connection, trader, cursor=first.next_cursor)
+    found = [*first.items, *rest.items]
+    assert {one.asset: (one.balance, one.claimable) for one in found} == want
+    assert {one.asset: one.exit_requested_at for one in found if one.exit_requested_at} == {
+        MONEY[0]: 77
+    }
+
+
+def test_acts_are_listed_and_a_trade_names_the_transaction_that_settled_it(
+    database: Database,
+) -> None:
+    chain = Chain(database, 4)
+    chain.deposit_all()
+    first, second = chain.settle(5), chain.settle(5)
+    last = second.trades[-1].number
+    empty = {"firstWithdrawal": 50, "lastWithdrawal": 49}
+    void = {"firstTrade": last + 1, "lastTrade": last + 3, **empty}
+    chain.emit("TradesVoided", **void, reason=1, seq=10, head=HEAD)
+    chain.emit("Anchored", seq=11, head=HEAD)
+    chain.history.save()
+    journal = chain.journal
+    journal.settle(last, second.first_withdrawal + len(second.withdrawals) - 1)
+    with database.begin() as connection:
+        store(connection, 1, journal.rows)
+    Projector(database, 1).catch_up()
+    with database.read() as connection:
+        acts = exchange.list_acts(connection).items
+        assert [act.kind for act in acts] == ["anchor", "void", "batch", "batch"]
+        assert exchange.list_acts(connection, kind="void").items == (acts[1],)
+        assert (acts[1].first_trade, acts[1].last_trade) == (last + 1, last + 3)
+        head = market.venue_head(connection, 1)
+        for trade, act in ((first.trades[0], acts[3]), (second.trades[-1], acts[2])):
+            found = market.get_trade(connection, head, trade.number)
+            assert found.state == "settled"
+            assert found.transaction_hash == act.transaction_hash
+        unsettled = market.get_trade(connection, head, last + 1)
+        assert (unsettled.state, unsettled.transaction_hash) == ("matched", None)
+        assert first.trades[0].number == acts[3].first_trade
 
 
 def test_a_claim_of_more_than_there_is_stops_the_index(database: Database) -> None:

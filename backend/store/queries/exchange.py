@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from backend.store import exchange_tables as tables
 from backend.store.queries.market import shaped
@@ -49,7 +50,7 @@ def balances_of(
     newest = (
         select(exits.c.asset, exits.c.state, exits.c.requested_at)
         .where(exits.c.account == account)
-        .distinct(exits.c.asset)
+        .ext(distinct_on(exits.c.asset))
         .order_by(exits.c.asset, exits.c.block_number.desc(), exits.c.log_index.desc())
         .subquery()
     )
