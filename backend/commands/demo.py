@@ -17,6 +17,7 @@ from backend.bridge.imports import import_export
 from backend.bridge.selection import Lot
 from backend.bridge.service import Terms
 from backend.commands.context import Context, clock
+from backend.commands.demo_market import MarketWalk
 from backend.commands.output import JSON_OPTION, emit, reporting, say
 from backend.commands.sample_registry import export_after
 from backend.commands.setup import WALLETS, text_hash
@@ -27,6 +28,7 @@ from backend.commands.trust import (
     do_tokenize,
     select_lots,
 )
+from backend.commands.venue import do_export
 from backend.commands.wallet import do_admit, do_close, do_retire, do_transfer
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
@@ -81,6 +83,8 @@ class Walk:
         receipts = [self.tokenize(lot) for lot in self.new_lots()]
         for number, held in enumerate(receipts):
             self.trade(held, number)
+        class_id = receipts[0].receipt.credit_class.token_id
+        MarketWalk(self.context, self.id, class_id, self.step).run()
         expected = self.retire(receipts[0], "wallet-2", 1_234, private=False)
         chosen = self.retire(receipts[-1], "wallet-3", 2_500, private=True)
         self.close(receipts[0], expected)
@@ -293,17 +297,23 @@ class Walk:
     # ── proof ────────────────────────────────────────────────────────────────────────────────
 
     def audit(self) -> None:
-        """What anybody can run: the chain and the registry's export, no database."""
+        """What anybody can run: the chain, the registry's export, the journal; no database."""
         settings = self.context.settings
+        journal = settings.home / "demo" / "journal"
+        entries = do_export(self.context, journal)
         found = run_audit(
             settings.require_chain_url(),
             settings.deployment_file,
+            journal,
             custody=[max((settings.home / "demo").glob("custody-*.csv"))],
         )
         facts = [
             f"{name:<4}{law.status.value:<12} {law.reason}" for name, law in found.laws.items()
         ]
-        self.step(f"Audit at chain block {found.block}, trusting nobody", facts)
+        title = (
+            f"Audit at chain block {found.block} with {entries} journal entries, trusting nobody"
+        )
+        self.step(title, facts)
         broken = [name for name, law in found.laws.items() if law.status is Status.BROKEN]
         if broken:
             raise CausewayError(f"the audit found {', '.join(broken)} broken", laws=broken)

@@ -73,20 +73,25 @@ def sequencer() -> None:
 def export(file: Path = typer.Argument(help="File to write."), as_json: bool = JSON_OPTION) -> None:
     """Write the whole journal into one file that anybody can verify without a database."""
     with reporting(as_json):
-        context = Context.load(as_json)
-        journal = Journal(context.database, context.settings.venue)
-        temporary = file.with_name(file.name + ".part")
-        try:
-            with temporary.open("wb") as target:
-                write_header(target)
-                count = write_stored(target, _stored(journal))
-                target.flush()
-                os.fsync(target.fileno())
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        count = do_export(Context.load(as_json), file)
         document = {"entries": count, "file": str(file)}
         emit(as_json, document, lambda: say(f"journal: {count} entries written to {file}"))
+
+
+def do_export(context: Context, file: Path) -> int:
+    """Write the journal into a file, whole or not at all; returns the number of entries."""
+    journal = Journal(context.database, context.settings.venue)
+    temporary = file.with_name(file.name + ".part")
+    try:
+        with temporary.open("wb") as target:
+            write_header(target)
+            count = write_stored(target, _stored(journal))
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
 
 
 @journal_app.command("verify")
