@@ -27,6 +27,7 @@ from backend.domain.transactions import OutgoingTransaction, TransactionState
 from backend.errors import ChainRejected, InvalidValue, RuleError
 from backend.exchange.planning import replaced
 from backend.store.database import Database
+from backend.store.index import load_state
 from backend.store.venue_acts import ActKind, ActState, VenueAct, read_acts, set_act_state
 
 log = structlog.get_logger("submission")
@@ -93,6 +94,7 @@ class Submission:
             acts = read_acts(
                 connection, self._venue, ActState.SIGNED, ActState.SUBMITTED, ActState.REFUSED
             )
+            index = load_state(connection)
         if not acts:
             return
         for act in replaced(acts):
@@ -100,13 +102,15 @@ class Submission:
             acts.remove(act)
         newest = self._rpc.block_number()
         now = self.progress(newest)
-        final_block = max(newest - self._confirmations, 0)
-        final = now if final_block == newest else self.progress(final_block)
+        # What a chain loses that is not in the index, nobody sends again: it is not settled yet.
+        indexed = -1 if index is None else index.indexed_number
+        final_block = min(newest - self._confirmations, indexed)
+        final = now if final_block == newest else self._earlier(final_block)
         waiting = 0
         blocked = False
         for act in acts:
             if now.has(act):
-                if final.has(act):
+                if final is not None and final.has(act):
                     self._finish(act, final_block)
             elif waiting < MOST_AT_ONCE and not (blocked and act.kind is not ActKind.ANCHOR):
                 if self._bring(act, waiting > 0):
@@ -118,6 +122,13 @@ class Submission:
         """What the Exchange says of itself at a chain block."""
         trade, withdrawal, _ = self._ask("settled", (), block).values()
         return Progress(trade, withdrawal, self._ask("anchored", (), block)["seq"])
+
+    def _earlier(self, block: int) -> Progress | None:
+        """The same at an older chain block; None where the node has no state of it any more."""
+        try:
+            return self.progress(block) if block >= 0 else None
+        except ChainRejected:
+            return None
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────
 

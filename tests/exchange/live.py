@@ -9,15 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from eth_utils.crypto import keccak
-
 from backend.bus.client import Bus
 from backend.bus.leader_client import LeaderClient
 from backend.bus.venue_messages import watcher_subject
 from backend.chain import abi
-from backend.chain.compiler import compile_contracts
 from backend.chain.keys import Key, sign_digest
-from backend.chain.manifest import DeployedContract, Deployment
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
 from backend.chain.signatures import Verifier
@@ -44,7 +40,6 @@ from backend.store.transactions import PostgresTransactionLog
 from backend.store.venue_acts import VenueAct, newest_acts
 from tests.indexer.world import World, a_class, key_of
 
-WINDOW, SKEW = 600, 60
 DAY = 86_400
 MONEY = 10**13
 KILOGRAMS = 1_000_000
@@ -62,9 +57,7 @@ class LiveVenue:
         self.database = Database(database_url)
         self.database.migrate()
         self.holders = self.world.holders
-        for key in (SEQUENCER, WATCHER, PAYER):
-            self.rpc.call("anvil_setBalance", key.address, hex(10**20))
-        self._deploy()
+        self.rpc.call("anvil_setBalance", PAYER.address, hex(10**20))
         self.deployment = self.world.deployment
         self.domain = exchange_domain(self.deployment.chain_id, self.deployment["Exchange"])
         self.verifier = Verifier(self.domain)
@@ -73,50 +66,14 @@ class LiveVenue:
         self._nonces = dict.fromkeys((one.address for one in self.holders), 0)
         self._fund()
         self.indexer = Indexer(self.rpc, self.deployment, self.database)
-        self.offset_ms = self.chain_time() * 1_000 - int(time.time() * 1_000)
+        #: The chain's time was moved on so far.
+        self.offset_ms = 0
 
     def close(self) -> None:
         self.database.close()
         self.rpc.close()
 
     # ── the chain ────────────────────────────────────────────────────────────────────────────
-
-    def _deploy(self) -> None:
-        """An Exchange beside the contracts that are there, set up by the admin."""
-        world, at = self.world, self.world.deployment
-        if "Exchange" not in at.contracts:
-            made = compile_contracts()["Exchange"]
-            constructor = next(one for one in abi.entries("Exchange") if one.kind == "constructor")
-            values = [at["AccessManager"], at["Participants"], at["CarbonCredits"], WINDOW, SKEW]
-            arguments = abi.encode_values(constructor.inputs, values, "constructor")
-            code = made.bytecode + arguments
-            raw = world.sign_raw(world.keys["deployer"], None, code, 15_000_000)
-            (sent,) = world.send_all([raw])
-            receipt = self.rpc.call("eth_getTransactionReceipt", sent)
-            address = abi.checksum(receipt["contractAddress"])
-            values = [
-                address, sent, int(receipt["blockNumber"], 16),
-                "0x" + keccak(self.rpc.code(address)).hex(), "0x" + keccak(made.bytecode).hex(),
-                "0x" + arguments.hex(),
-            ]  # fmt: skip
-            document = at.as_json()
-            fields = zip(DeployedContract.__slots__, values, strict=True)
-            document["contracts"]["Exchange"] = dict(fields)
-            world.deployment = Deployment.from_json(document)
-            self._by_admin("Participants", "addCausewayContract", address)
-        at = world.deployment
-        self._by_admin("Exchange", "setKeys", SEQUENCER.address, WATCHER.address)
-        payees = self.holders[0].address, self.holders[1].address
-        self._by_admin("Exchange", "setFeePayees", *payees, 2_000)
-        self._by_admin("Exchange", "setAsset", at["HKD"], True)
-
-    def _by_admin(self, contract: str, function: str, *args: Any) -> None:
-        world, admin = self.world, self.world.keys["admin"]
-        data = abi.encode_call(contract, function, args)
-        target = world.deployment[contract]
-        world.send_all([world.sign(admin, "AccessManager", "schedule", target, data, 0)])
-        self.pass_time(7 * DAY + 1)
-        world.send_all([world.sign_raw(admin, target, data, 1_000_000)])
 
     def _fund(self) -> None:
         world, exchange = self.world, self.deployment["Exchange"]
@@ -144,14 +101,11 @@ class LiveVenue:
         """A call of the Exchange by anybody."""
         self.world.send_all([self.world.sign(key, "Exchange", function, *args, gas=10_000_000)])
 
-    def chain_time(self) -> int:
-        block = self.rpc.block("latest")
-        assert block is not None
-        return block.timestamp
-
     def pass_time(self, seconds: int) -> None:
+        """On the chain and for the sequencer."""
         self.rpc.call("evm_increaseTime", seconds)
         self.rpc.call("evm_mine")
+        self.offset_ms += seconds * 1_000
 
     def read(self, function: str, *args: Any) -> Any:
         data = abi.encode_call("Exchange", function, args)
@@ -197,7 +151,7 @@ class LiveVenue:
     # ── processes ────────────────────────────────────────────────────────────────────────────
 
     def clock_ms(self) -> int:
-        """The chain's time: it was moved on for the admin's delays."""
+        """The chain's time."""
         return int(time.time() * 1_000) + self.offset_ms
 
     def submission(self, **options: Any) -> Submission:

@@ -139,11 +139,15 @@ def test_acts_survive_repetition_strangers_and_refusals(venue: LiveVenue) -> Non
     now = 0.0
     submission = venue.submission(monotonic=lambda: now)
     submission.advance()
+    assert venue.act(1).state is ActState.SIGNED, "what is not indexed may be lost with the chain"
+    venue.indexer.advance()
+    submission.advance()
     first = venue.act(1)
     assert (first.state, first.transaction_key) == (ActState.SETTLED, None)
     for _ in range(6):
         # A worker that is killed leaves nothing behind: each step is a new one's.
         venue.submission(monotonic=lambda: now).advance()
+        venue.indexer.advance()
         venue.submission(monotonic=lambda: now).advance()
         venue.sender.advance()
     assert venue.act(2).state is ActState.SETTLED
@@ -162,6 +166,7 @@ def test_acts_survive_repetition_strangers_and_refusals(venue: LiveVenue) -> Non
     _set_signature(venue, 3, acts[2].watcher_signature)
     for step in range(8):
         now = 20.0 + 5 * step
+        venue.indexer.advance()
         submission.advance()
         venue.sender.advance()
     assert [act.state for act in venue.acts()] == [ActState.SETTLED] * len(acts)
