@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from eth_account import Account as Wallet
 from eth_utils.crypto import keccak
+from web3 import Web3
 from web3.contract import Contract
 
 from backend.domain import batches
@@ -39,6 +40,11 @@ SEQUENCER, WATCHER = (Wallet.from_key(keccak(text=name)) for name in ("sequencer
 def trader(number: int) -> Any:
     """The wallet of a trader, always the same for a number."""
     return Wallet.from_key(keccak(text=f"trader {number}"))
+
+
+def address_of(account: bytes) -> str:
+    """The checksummed address of an account."""
+    return Web3.to_checksum_address(account)
 
 
 class SettlementWorld(World):
@@ -126,9 +132,7 @@ class SettlementWorld(World):
 
     def state(self, account: Account, asset: int) -> tuple[int, int]:
         """(balance, claimable)."""
-        balance, claimable, _ = self.call(
-            self.exchange, "accountOf", "0x" + account.hex(), asset
-        )
+        balance, claimable, _ = self.call(self.exchange, "accountOf", address_of(account), asset)
         return balance, claimable
 
     def is_solvent(self) -> bool:
