@@ -46,6 +46,7 @@ class AccountState:
         "expiry",
         "frozen",
         "invalidated",
+        "open_until",
         "orders",
         "pre_signed",
         "short",
@@ -73,9 +74,11 @@ class AccountState:
         self.slots: dict[int, Slot] = {}
         #: The Reason why it may not trade whatever the time, 0 when it may: see `recompute`.
         self.blocked: int = Reason.NOT_ADMITTED
+        #: The last second in which it may trade, -1 when blocked.
+        self.open_until = -1
 
     def recompute(self) -> None:
-        """Derive `blocked` after a change of admission, freeze or exits."""
+        """Derive `blocked` and `open_until` after a change of admission, freeze or exits."""
         if self.frozen:
             self.blocked = Reason.FROZEN
         elif self.tier == 0:
@@ -84,6 +87,7 @@ class AccountState:
             self.blocked = Reason.EXITING
         else:
             self.blocked = 0
+        self.open_until = -1 if self.blocked else self.expiry
 
     def slot(self, asset: int) -> Slot:
         """The balance of the asset; made at first use."""

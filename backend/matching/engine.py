@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
@@ -101,7 +100,7 @@ class Engine:
         self.void_queue: deque[TradesVoided] = deque()
         #: Resting orders by the last second they may match in.
         self.due: Ladder[dict[OpenOrder, None]] = Ladder()
-        self.due_heap = self.due.heap
+        self.due_heap, self.due_items = self.due.heap, self.due.items
         self.next_rank = 1
         self._acts: dict[type[Any], Act] = {OpenVenue: self._open}
 
@@ -109,6 +108,8 @@ class Engine:
         """What the command does at this time. Raises InvalidValue, changing nothing."""
         if time_ms < self.time_ms:
             raise InvalidValue("time_ms", time_ms, f"is before {self.time_ms}")
+        if type(command) is PlaceOrder and self.domain is not None:
+            return placing.place_order(self, time_ms, command)
         act = self._acts.get(type(command))
         if act is None:
             rule = "is the first command only" if self.domain else "comes after OpenVenue"
@@ -128,7 +129,6 @@ class Engine:
         """From here on every command but OpenVenue can come."""
         self.domain = exchange_domain(self.chain_id, "0x" + self.exchange.hex())
         self._acts = {
-            PlaceOrder: partial(placing.place_order, self),
             PlaceCancel: self._cancel,
             PlaceCancelAll: self._cancel_all,
             PlaceWithdrawal: self._withdraw,
@@ -236,10 +236,11 @@ class Engine:
         return self.earmark_pools.setdefault(instrument, Pool())
 
     def refuse(
-        self, account: AccountState, nonce: int, reason: int, events: list[Event]
+        self, account: AccountState, nonce: int, reason: int, lapsed: list[Event] | None
     ) -> list[Event]:
-        """Answer a command that the rules refuse; its nonce has been used."""
+        """Answer, after what has `lapsed`, a command that the rules refuse; its nonce is used."""
         account.invalidated.discard(nonce)
+        events = lapsed or []
         events.append(_new(Refused, (account.address, nonce, reason)))
         return events
 

@@ -16,6 +16,7 @@ from backend.domain.orders import (
     MAX_ORDER_SECONDS,
     MAX_QUANTITY,
     NO_DETAILS,
+    Order,
     check_order,
 )
 from backend.domain.venue_events import (
@@ -25,11 +26,14 @@ from backend.domain.venue_events import (
     OrderRested,
     Reason,
 )
+from backend.matching.accounts import AccountState, Slot
+from backend.matching.book import Market
 from backend.matching.crossing import buy, sell
 from backend.matching.resting import rest
 from backend.matching.rulebook import (
     MAX_OPEN_ORDERS,
     PLAIN,
+    cost,
     given,
     refusal,
     unmatchable,
@@ -69,7 +73,7 @@ def place_order(engine: Engine, time_ms: int, command: PlaceOrder) -> list[Event
     engine.time_ms = time_ms
     now = time_ms // 1_000
     due = engine.due_heap
-    events: list[Event] = engine.expire(now) if due and due[0] < now else []
+    lapsed = engine.expire(now) if due and due[0] < now else None
     market = engine.markets_by_key.get((instrument, asset))
     if side:
         needed = quantity * _KG
@@ -81,8 +85,7 @@ def place_order(engine: Engine, time_ms: int, command: PlaceOrder) -> list[Event
         market is None
         or slot is None
         or slot.available < needed
-        or account.blocked
-        or account.expiry < now
+        or account.open_until < now
         or now < engine.closed_until
         or not market.listed
         or cap < engine.highest_fee_bps
@@ -94,27 +97,41 @@ def place_order(engine: Engine, time_ms: int, command: PlaceOrder) -> list[Event
     ):
         reason = refusal(engine, account, order, now)
         if reason:
-            return engine.refuse(account, nonce, reason, events)
+            return engine.refuse(account, nonce, reason, lapsed)
         engine.take_pre_signature(account, order)
         market, slot = engine.market(instrument, asset), account.slot(given(order))
     limit = -price if side else price
+    heap = market.sides[1 - side].heap
+    if wants or (heap and heap[0] <= limit):
+        return cross(engine, market, account, slot, order, limit, lapsed)
+    rest(engine, market, account, slot, order, quantity, needed)
+    accepted = _new(OrderAccepted, (trader, nonce))
+    rested = _new(OrderRested, (trader, nonce, instrument, asset, side, price, quantity))
+    return [*lapsed, accepted, rested] if lapsed else [accepted, rested]
+
+
+def cross(
+    engine: Engine,
+    market: Market,
+    account: AccountState,
+    slot: Slot,
+    order: Order,
+    limit: int,
+    lapsed: list[Event] | None,
+) -> list[Event]:
+    """The way of an accepted order that may match, or has conditions; `lapsed` ended before it."""
+    trader, nonce, instrument, asset, side, quantity, price, *_, wants, _, _ = order
     against = market.sides[1 - side]
     if wants & 7 and (reason := unmatchable(engine, account, order, against, limit)):
-        return engine.refuse(account, nonce, reason, events)
+        return engine.refuse(account, nonce, reason, lapsed)
+    events: list[Event] = lapsed or []
     events.append(_new(OrderAccepted, (trader, nonce)))
-    heap = against.heap
-    if heap and heap[0] <= limit:
-        meet = sell if side else buy
-        quantity, reason = meet(engine, market, account, slot, order, events)
-        if reason or (wants & 3 and quantity):
-            end = (trader, nonce, instrument, asset, side, price, quantity, 0, reason or _REMAINDER)
-            events.append(_new(OrderEnded, end))
-            return events
-        needed = quantity * _KG if side else quantity * price + quantity * price * cap // BPS
-    elif wants & 3:
-        end = (trader, nonce, instrument, asset, side, price, quantity, 0, _REMAINDER)
+    meet = sell if side else buy
+    quantity, reason = meet(engine, market, account, slot, order, events)
+    if reason or wants & 3:
+        end = (trader, nonce, instrument, asset, side, price, quantity, 0, reason or _REMAINDER)
         events.append(_new(OrderEnded, end))
         return events
-    rest(engine, market, account, slot, order, quantity, needed)
+    rest(engine, market, account, slot, order, quantity, cost(order, quantity))
     events.append(_new(OrderRested, (trader, nonce, instrument, asset, side, price, quantity)))
     return events

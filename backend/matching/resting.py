@@ -38,7 +38,7 @@ def rest(
     due = order[9]
     if account.expiry < due:
         due = account.expiry
-    bucket = engine.due.items.get(due)
+    bucket = engine.due_items.get(due)
     if bucket is None:
         bucket = {}
         engine.due.add(due, bucket)
@@ -74,7 +74,7 @@ def end_order(engine: Engine, ended: OpenOrder, reason: int, events: list[Event]
         compact(level)
     del bucket[ended]
     if not bucket:
-        del engine.due.items[ended.due]
+        del engine.due_items[ended.due]
     trader, nonce, instrument, asset, side, _, price, *_ = ended.order
     del ended.account.orders[nonce]
     place = (trader, nonce, instrument, asset, side, price, remaining, 1, reason)
@@ -91,7 +91,7 @@ def fill(engine: Engine, level: Level, maker: OpenOrder, order: Order, events: l
     bucket = maker.bucket
     del bucket[maker]
     if not bucket:
-        del engine.due.items[maker.due]
+        del engine.due_items[maker.due]
     trader, nonce, instrument, asset, side, _, price, *_ = order
     del maker.account.orders[nonce]
     ended = (trader, nonce, instrument, asset, side, price, 0, 1, _FILLED)
