@@ -80,9 +80,7 @@ def ten_accounts(world: SettlementWorld) -> list[Match]:
     accounts = funded(world, 303, 10)
     sells = [world.order(one, 0, Side.SELL) for one in accounts]
     buys = [world.order(one, 1, Side.BUY) for one in accounts]
-    return [
-        (sells[n % 10], buys[(n % 10 + 1 + n // 10 % 9) % 10], 1 + n % 5) for n in range(100)
-    ]
+    return [(sells[n % 10], buys[(n % 10 + 1 + n // 10 % 9) % 10], 1 + n % 5) for n in range(100)]
 
 
 def test_gas_of_settlement_is_what_the_snapshot_says(measured: dict[str, int]) -> None:
