@@ -51,6 +51,8 @@ class MarketWalk:
         self.credits = holding(context, hex(class_id))
         self.money = settlement_asset(context, "HKD")
         self.tell = tell
+        #: Newest journal entry this run knows of: what is read must not be older.
+        self.seq = 0
 
     def run(self) -> None:
         """Every step in order; each waits until what it did can be seen."""
@@ -134,14 +136,11 @@ class MarketWalk:
         return parse_money(text, self.money.decimals)
 
     def place(self, wallet: str, side: str, tonnes: int, price: str, **conditions: Any) -> Placed:
-        return self.trader(wallet).place(
-            side,
-            self.credits.asset,
-            self.money.asset,
-            tonnes,
-            self.base_units(price),
-            **conditions,
-        )
+        instrument, asset = self.credits.asset, self.money.asset
+        limit = self.base_units(price)
+        placed = self.trader(wallet).place(side, instrument, asset, tonnes, limit, **conditions)
+        self.seq = max(self.seq, placed.seq)
+        return placed
 
     def available(self, wallet: str, held: Holding) -> int:
         """What the wallet can trade of an asset, as the venue's account says."""
@@ -155,7 +154,8 @@ class MarketWalk:
 
     def last_trade(self) -> int:
         """Number of the venue's newest trade."""
-        return int(Client(self.context.settings.api_url).venue()["last_trade"])
+        with Client(self.context.settings.api_url) as client:
+            return int(client.get("/v1/venue", {"min_seq": self.seq})["data"]["last_trade"])
 
     def settled_trade(self) -> int:
         settled: int = self.context.contracts.read("Exchange", "settled")["trade"]
