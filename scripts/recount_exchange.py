@@ -195,7 +195,9 @@ class Books:
     def apply(self, name: str, values: list[Any]) -> None:
         getattr(self, "on_" + name)(*values)
 
-    def on_Deposited(self, number: int, account: str, asset: int, amount: int) -> None:  # noqa: N802
+    def on_Deposited(  # noqa: N802
+        self, number: int, account: str, asset: int, amount: int
+    ) -> None:
         self.deposits += 1
         if number != self.deposits:
             self.wrong.append(f"deposit {number} follows deposit {self.deposits - 1}")

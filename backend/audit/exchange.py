@@ -65,17 +65,17 @@ class Books:
         self.assets.setdefault(asset, event)
         return found
 
-    def total(self, asset: int) -> int:
-        """Everything the Exchange owes of an asset: accounts, fees, earmarks."""
-        held = sum(
-            slot.balance + slot.claimable for (_, one), slot in self.slots.items() if one == asset
-        )
-        marked = sum(
-            kilograms
-            for digest, kilograms in self.earmarks.items()
-            if self.earmarked_of[digest].instrument == asset
-        )
-        return held + self.operator_fees[asset] + self.developer_fees[asset] + marked
+    def totals(self) -> dict[int, int]:
+        """Everything the Exchange owes by asset: accounts, fees, earmarks."""
+        found: defaultdict[int, int] = defaultdict(int)
+        for (_, asset), slot in self.slots.items():
+            found[asset] += slot.balance + slot.claimable
+        for fees in (self.operator_fees, self.developer_fees):
+            for asset, amount in fees.items():
+                found[asset] += amount
+        for digest, kilograms in self.earmarks.items():
+            found[self.earmarked_of[digest].instrument] += kilograms
+        return found
 
     def flow(self, asset: int) -> int:
         """What came in less what went out: must be the total, or a movement made something."""

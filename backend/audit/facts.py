@@ -128,11 +128,14 @@ def _exchange_fact(event: ChainEvent, at: Place) -> Command | None:
 
 def check_facts(
     findings: Findings, evidence: Evidence, journal: Journal, window_seconds: int
-) -> None:
-    """Each fact stands at its log and says what the log says; none is left out before the last."""
+) -> int:
+    """Each fact stands at its log and says what the log says; none is left out before the last.
+
+    How many facts of the chain come after the journal's last.
+    """
     _known_blocks(evidence, journal)
     comparison = _Comparison(findings, evidence, journal, chain_facts(evidence), window_seconds)
-    comparison.run()
+    return comparison.run()
 
 
 @dataclass(slots=True)
@@ -151,7 +154,7 @@ class _Comparison:
     #: Facts without a log at their place: entry, fact.
     elsewhere: list[tuple[int, Command]] = field(default_factory=list)
 
-    def run(self) -> None:
+    def run(self) -> int:
         for seq, command in self.journal.facts:
             self._fact(seq, command)
         left_out = [
@@ -160,11 +163,13 @@ class _Comparison:
             if place <= self.newest and place not in self.journalled
         ]
         moved = self._moved(sorted(left_out))
+        after = sum(place > self.newest for place in self.on_chain)
         self.findings.count(
             "L9", facts_compared=len(self.journalled), facts_moved=moved,
             deposits_journalled=self.deposits,
-            facts_after=sum(place > self.newest for place in self.on_chain),
+            facts_after=after,
         )  # fmt: skip
+        return after
 
     def _fact(self, seq: int, command: Command) -> None:
         place = (command.block, command.log_index)  # type: ignore[union-attr]

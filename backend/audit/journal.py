@@ -65,6 +65,8 @@ class JournalWithdrawal(NamedTuple):
 class Journal:
     """What a journal says, entry by entry, as far as it could be read."""
 
+    #: The state after the last entry that could be replayed.
+    engine: Engine = field(default_factory=Engine)
     #: Hash of entry n at index n − 1.
     hashes: list[bytes] = field(default_factory=list)
     opened: OpenVenue | None = None
@@ -144,7 +146,6 @@ class _Reading:
     findings: Findings
     verifier: Verifier
     journal: Journal = field(default_factory=Journal)
-    engine: Engine = field(default_factory=Engine)
     last: Entry | None = None
     nonces: defaultdict[Account, _Nonces] = field(default_factory=lambda: defaultdict(_Nonces))
 
@@ -237,12 +238,12 @@ class _Reading:
         """What the rules make of the entry; what the journal tells, once they have parted."""
         if self.journal.stopped is not None:
             return told
-        if entry.rules != self.engine.rules and not isinstance(entry.command, OpenVenue):
+        if entry.rules != self.journal.engine.rules and not isinstance(entry.command, OpenVenue):
             self.broken(
-                seq, f"is of rules {entry.rules}, in force are rules {self.engine.rules}"
+                seq, f"is of rules {entry.rules}, in force are rules {self.journal.engine.rules}"
             )  # fmt: skip
         try:
-            made = self.engine.apply(entry.time_ms, entry.command)
+            made = self.journal.engine.apply(entry.time_ms, entry.command)
         except CausewayError as error:
             self.journal.stopped = seq
             self.broken(seq, f"the rules do not take it, the replay stops: {error.message}")

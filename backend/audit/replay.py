@@ -13,7 +13,7 @@ from backend.audit.journal import Journal, ended_text, read_journal
 from backend.audit.report import Findings
 from backend.audit.settlement import SettledTrade, SettledWithdrawal
 from backend.audit.venue import Venue
-from backend.domain.batches import SettlementTrade
+from backend.domain.batches import Batch, SettlementTrade, deltas
 from backend.domain.orders import Account, Order, Side, account_of, fee_of
 
 _NO_JOURNAL: Final = "no journal given (--journal)"
@@ -38,9 +38,11 @@ def check_replay(
             "cancelled orders were judged by what the journal tells",
         )  # fmt: skip
     _check_opening(findings, evidence, journal, venue)
-    check_facts(findings, evidence, journal, venue.window)
+    after = check_facts(findings, evidence, journal, venue.window)
     check_void_reasons(findings, evidence, journal, venue.window)
-    _check_anchors(findings, journal, venue)
+    complete = _check_anchors(findings, journal, venue)
+    if complete and not after and journal.stopped is None:
+        _check_balances(findings, journal, venue)
     _Comparison(findings, journal, venue).run()
     check_acknowledgements(findings, journal, venue, acknowledgements)
 
@@ -60,8 +62,35 @@ def _check_opening(findings: Findings, evidence: Evidence, journal: Journal, ven
         )  # fmt: skip
 
 
-def _check_anchors(findings: Findings, journal: Journal, venue: Venue) -> None:
-    """Every head on chain is the hash of that entry; later ones leave the journal incomplete."""
+def _check_balances(findings: Findings, journal: Journal, venue: Venue) -> None:
+    """What an account has by the journal is its balance on chain and what is unsettled."""
+    engine, slots = journal.engine, venue.books.slots
+    trades, withdrawals = engine.unsettled()
+    waiting = deltas(Batch(0, trades, 0, withdrawals, 0, b"", 0, 0)).balances
+    told = {
+        (Account(account), asset): sum(held)
+        for account in engine.accounts
+        for asset, held in engine.balances(Account(account)).items()
+    }
+    compared = 0
+    for account, asset in sorted({*told, *slots}):
+        state = engine.accounts.get(account)
+        if state is not None and state.short:
+            continue  # an exit took what a withdrawal waits for: it settles with less
+        compared += 1
+        slot = slots.get((account, asset))
+        held = (slot.balance if slot else 0) + waiting.get((account, asset), 0)
+        if held != told.get((account, asset), 0):
+            findings.broken(
+                "L9", f"replayed, 0x{account.hex()} has {told.get((account, asset), 0)} of asset "
+                f"{asset}; its balance on chain and what is unsettled are {held}",
+                slot.touched if slot else None, asset=str(asset),
+            )  # fmt: skip
+    findings.count("L9", balances_compared=compared)
+
+
+def _check_anchors(findings: Findings, journal: Journal, venue: Venue) -> bool:
+    """Every head on chain is the hash of that entry; False when the journal ends before one."""
     beyond = 0
     for seq, head, event in venue.anchors:
         found = journal.hash_at(seq)
@@ -78,6 +107,7 @@ def _check_anchors(findings: Findings, journal: Journal, venue: Venue) -> None:
                 law, f"the journal ends at entry {journal.length}, entry {beyond} is anchored on "
                 "chain: what is settled after its end was not compared",
             )  # fmt: skip
+    return not beyond
 
 
 class _Comparison:

@@ -28,8 +28,14 @@ def check_solvency(
 ) -> None:
     """Every slot, total, fee and earmark is stored as rebuilt, and no asset is short."""
     _check_slots(findings, evidence, books)
+    totals = books.totals()
     for asset in sorted(books.assets):
-        _check_asset(findings, evidence, books, ledger, asset)
+        _check_asset(findings, evidence, books, asset, totals.get(asset, 0))
+        if asset >= FIRST_CLASS and asset not in ledger.classes:
+            findings.broken(
+                "L7", f"the Exchange owes credits of {asset}, no such class exists",
+                books.assets[asset],
+            )  # fmt: skip
     _check_earmarks(findings, evidence, books)
     _check_fills(findings, evidence, settlement)
     findings.count(
@@ -91,14 +97,14 @@ def _held(evidence: Evidence, asset: int) -> int | str:
 
 
 def _check_asset(
-    findings: Findings, evidence: Evidence, books: Books, ledger: Ledger, asset: int
+    findings: Findings, evidence: Evidence, books: Books, asset: int, rebuilt: int
 ) -> None:
     event = books.assets[asset]
     total, solvency, fees = evidence.views(
         "exchange totals",
         [(EXCHANGE, name, (asset,)) for name in ("total", "solvency", "feesOf")],
     )
-    rebuilt, flow, held = books.total(asset), books.flow(asset), _held(evidence, asset)
+    flow, held = books.flow(asset), _held(evidence, asset)
     if rebuilt != flow:
         findings.broken(
             "L7", f"accounts, fees and earmarks of asset {asset} add up to {rebuilt}; what came "
@@ -125,8 +131,6 @@ def _check_asset(
             "L11", f"fees of asset {asset} (operator, developer) are stored as {_text(fees)}; the "
             f"trades, each rounded down, leave {kept}", event, operator=kept[0], developer=kept[1],
         )  # fmt: skip
-    if asset >= FIRST_CLASS and asset not in ledger.classes:
-        findings.broken("L7", f"the Exchange owes credits of {asset}, no such class exists", event)
 
 
 def _check_earmarks(findings: Findings, evidence: Evidence, books: Books) -> None:

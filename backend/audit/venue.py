@@ -29,6 +29,8 @@ class Venue:
     settlement: Settlement
     approvals: Approvals
     pauses: Pauses
+    #: Settlement assets as they were last listed or delisted.
+    listed: dict[str, ChainEvent]
     #: (seq, head, event) of every batch, void and anchor, in log order.
     anchors: list[tuple[int, str, ChainEvent]]
     window: int
@@ -50,7 +52,7 @@ def check_venue(
     books, pauses = Books(findings), Pauses()
     settlement = Settlement(books, verifier, pauses, window, skew)
     approvals = Approvals(findings, calls, domain, verifier)
-    venue = Venue(domain, books, settlement, approvals, pauses, [], window, skew)
+    venue = Venue(domain, books, settlement, approvals, pauses, {}, [], window, skew)
     walk = _Walk(findings, evidence, ledger, venue)
     walk.run()
     settlement.check_conditions()
@@ -109,6 +111,8 @@ class _Walk:
             settlement.killed[account_of(args["trader"]), args["nonce"]] = args["at"]
         elif event.name == "FeePayeesSet":
             books.payees = (args["operator"], args["developer"], args["developerShareBps"])
+        elif event.name == "AssetListed":
+            self.venue.listed[args["asset"]] = event
         elif event.name == "VenuePaused":
             self.venue.pauses.pause(args["at"])
         elif event.name == "VenueUnpaused":
@@ -166,6 +170,15 @@ def _check_state(findings: Findings, evidence: Evidence, venue: Venue) -> None:
             findings.broken(
                 law, f"{name} of the Exchange is stored as {stored}; its events say {rebuilt}"
             )
+    assets = list(venue.listed)
+    answers = evidence.views("listed", [(EXCHANGE, "isListed", (asset,)) for asset in assets])
+    for asset, answer in zip(assets, answers, strict=True):
+        event = venue.listed[asset]
+        if answer is not event.args["listed"]:
+            findings.broken(
+                "L5", f"whether asset {asset} is listed is stored as {answer}, published is "
+                f"{event.args['listed']}", event,
+            )  # fmt: skip
     signed = sorted(approvals.pre_signed)
     calls: list[View] = [
         (EXCHANGE, "isPreSigned", ("0x" + account.hex(), "0x" + digest.hex()))

@@ -24,7 +24,7 @@ from tests.shared_data import requires_shared_data
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-JUDGED = ("L1", "L2", "L3", "L4", "L5", "L10", "L11")
+JUDGED = ("L1", "L2", "L3", "L4", "L5", "L7", "L8", "L10", "L11")
 
 
 def recount(scene: Scene) -> tuple[int, dict[str, Any]]:
@@ -59,9 +59,9 @@ def test_an_honest_history_holds_in_every_judged_law(scene: Scene) -> None:
 
 def test_what_cannot_be_judged_says_why(scene: Scene) -> None:
     report = scene.audit(custody=[])
-    assert report.not_checked == ["L3", "L6", "L7", "L8", "L9", "code"]
+    assert report.not_checked == ["L3", "L6", "L9", "code"]
     assert "--custody" in report.laws["L3"].reason
-    assert "no Exchange" in report.laws["L7"].reason
+    assert "--journal" in report.laws["L6"].reason
     assert "--journal" in report.laws["L9"].reason
 
 
@@ -71,12 +71,12 @@ def test_strict_fails_on_what_was_not_checked(scene: Scene) -> None:
     assert audit.exit_code(report, strict=True) == 1
 
 
-def test_a_journal_is_not_claimed_to_be_verified(scene: Scene, tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_not_taken_for_one(scene: Scene, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     journal.write_bytes(b"entries")
     law = scene.audit(journal=journal).laws["L9"]
-    assert law.status is Status.NOT_CHECKED
-    assert "no journal verifier" in law.reason
+    assert law.status is Status.BROKEN
+    assert "does not begin like an exported journal" in law.reason
 
 
 def test_the_code_is_what_the_sources_compile_to(scene: Scene) -> None:
