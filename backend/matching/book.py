@@ -113,7 +113,7 @@ class Pool:
 class Market:
     """The book of one instrument against one settlement asset; sides by Side."""
 
-    __slots__ = ("asset", "earmarks", "fees", "instrument", "listed", "sides")
+    __slots__ = ("asset", "earmarks", "facing", "fees", "instrument", "listed", "sides")
 
     def __init__(self, instrument: int, asset: int, fees: Pool, earmarks: Pool) -> None:
         self.instrument = instrument
@@ -121,7 +121,11 @@ class Market:
         self.fees = fees
         self.earmarks = earmarks
         self.listed = True
-        self.sides: tuple[Ladder[Level], Ladder[Level]] = (Ladder(), Ladder())
+        bids: Ladder[Level] = Ladder()
+        asks: Ladder[Level] = Ladder()
+        self.sides = (bids, asks)
+        #: By the side of an order: where it rests, what it meets.
+        self.facing = ((bids, asks), (asks, bids))
 
 
 class OrderState(NamedTuple):

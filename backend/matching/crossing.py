@@ -37,7 +37,7 @@ def buy(
     events: list[Event],
 ) -> tuple[int, int]:
     """A buy order meets the asks; bought to retire is earmarked, not credited."""
-    us, nonce, instrument, asset, _, remaining, limit, *_ = order
+    us, nonce, instrument, asset, _, remaining, limit, _, _, _, _, _, _ = order
     retired = 1 if order[10] & RETIRES else 0
     heap, levels = market.sides[1].heap, market.sides[1].items
     maker_bps, taker_bps = engine.fees
@@ -75,12 +75,8 @@ def buy(
             paid += notional + taker_fee
             bought += kilograms
             fees += maker_fee + taker_fee
-            settle(
-                _new(
-                    SettlementTrade,
-                    (number, time_s, theirs, order, price, quantity, maker_bps, taker_bps),
-                )
-            )
+            fields = (number, time_s, theirs, order, price, quantity, maker_bps, taker_bps)
+            settle(_new(SettlementTrade, fields))
             record = (number, instrument, asset, price, quantity, theirs[0], theirs[1], us, nonce,
                       0, maker_fee, taker_fee, retired)  # fmt: skip
             events.append(_new(Traded, record))
@@ -110,7 +106,7 @@ def sell(
     events: list[Event],
 ) -> tuple[int, int]:
     """A sell order meets the bids; what a maker reserved beyond the price and fee is free again."""
-    us, nonce, instrument, asset, _, remaining, limit, *_ = order
+    us, nonce, instrument, asset, _, remaining, limit, _, _, _, _, _, _ = order
     heap, levels = market.sides[0].heap, market.sides[0].items
     maker_bps, taker_bps = engine.fees
     number, time_s = engine.next_trade, engine.time_ms // 1_000

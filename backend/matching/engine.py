@@ -40,7 +40,7 @@ from backend.domain.venue_events import (
     WithdrawalAccepted,
 )
 from backend.errors import InvalidValue
-from backend.matching import facts, placing, snapshot
+from backend.matching import facts, snapshot
 from backend.matching.accounts import AccountState, NonceState, PendingWithdrawal
 from backend.matching.book import (
     Depth,
@@ -51,10 +51,12 @@ from backend.matching.book import (
     Pool,
     depth_of,
 )
+from backend.matching.placing import place_order
 from backend.matching.resting import end_order
 from backend.matching.rulebook import FIRST_VERSION, NEVER, withdrawal_refusal
 
 _new: Final = tuple.__new__
+_CANCELLED: Final = int(Reason.CANCELLED)
 #: Applies one kind of command at a time in milliseconds.
 Act = Callable[[int, Any], list[Event]]
 
@@ -109,7 +111,7 @@ class Engine:
         if time_ms < self.time_ms:
             raise InvalidValue("time_ms", time_ms, f"is before {self.time_ms}")
         if type(command) is PlaceOrder and self.domain is not None:
-            return placing.place_order(self, time_ms, command)
+            return place_order(self, time_ms, command)
         act = self._acts.get(type(command))
         if act is None:
             rule = "is the first command only" if self.domain else "comes after OpenVenue"
@@ -163,7 +165,7 @@ class Engine:
         else:
             events = []
         if ended is not None:
-            end_order(self, ended, Reason.CANCELLED, events)
+            end_order(self, ended, _CANCELLED, events)
         elif unused:
             account.invalidated.discard(nonce)
             events.append(NonceUsed(trader, nonce))
@@ -236,11 +238,10 @@ class Engine:
         return self.earmark_pools.setdefault(instrument, Pool())
 
     def refuse(
-        self, account: AccountState, nonce: int, reason: int, lapsed: list[Event] | None
+        self, account: AccountState, nonce: int, reason: int, events: list[Event]
     ) -> list[Event]:
-        """Answer, after what has `lapsed`, a command that the rules refuse; its nonce is used."""
+        """Answer a command that the rules refuse; its nonce has been used."""
         account.invalidated.discard(nonce)
-        events = lapsed or []
         events.append(_new(Refused, (account.address, nonce, reason)))
         return events
 

@@ -49,65 +49,92 @@ _REMAINDER: Final = int(Reason.REMAINDER)
 
 
 def place_order(engine: Engine, time_ms: int, command: PlaceOrder) -> list[Event]:
-    """Check an order, match it, let the rest of it rest. Every order of the venue comes here."""
+    """Check an order, match it, let the rest of it rest. Every order of the venue comes here.
+
+    What follows is a shortcut for a plain order that no rule stops; `place_slowly` asks the same
+    questions one by one, in the order of the rulebook, and is where every other order goes.
+    """
     order = command[0]
     trader, nonce, instrument, asset, side, quantity, price, cap, signed, expiry, wants, details, \
         kind = order  # fmt: skip
-    notional = quantity * price
-    if (
-        not 0 < quantity <= MAX_QUANTITY
-        or not 0 < notional <= _MAX_NOTIONAL
-        or not 0 <= cap <= MAX_FEE_BPS
-        or not 0 <= expiry - signed <= MAX_ORDER_SECONDS
-        or (wants and wants not in PLAIN)
-        or kind
-        or details != NO_DETAILS
-        or (side != 0 and side != 1)
-    ):
-        check_order(order)
-    account = engine.accounts.get(trader) or engine.account(trader)
-    if nonce == account.base and not account.bits:
-        account.base = nonce + 1
-    else:
-        account.use(nonce)
-    engine.time_ms = time_ms
+    account = engine.accounts.get(trader)
+    market = engine.markets_by_key.get((instrument, asset))
     now = time_ms // 1_000
     due = engine.due_heap
-    lapsed = engine.expire(now) if due and due[0] < now else None
-    market = engine.markets_by_key.get((instrument, asset))
-    if side:
-        needed = quantity * _KG
-        slot = account.slots.get(instrument)
-    else:
-        needed = notional + notional * cap // BPS
-        slot = account.slots.get(asset)
     if (
-        market is None
-        or slot is None
-        or slot.available < needed
+        account is None
+        or market is None
+        or nonce != account.base
+        or account.bits
+        or wants
+        or kind
+        or not 0 < quantity <= MAX_QUANTITY
+        or not engine.highest_fee_bps <= cap <= MAX_FEE_BPS
+        or not signed <= expiry <= signed + MAX_ORDER_SECONDS
+        or signed > now + engine.skew_seconds
+        or expiry < now
         or account.open_until < now
         or now < engine.closed_until
-        or not market.listed
-        or cap < engine.highest_fee_bps
-        or expiry < now
-        or signed > now + engine.skew_seconds
-        or kind
+        or details != NO_DETAILS
         or account.invalidated
+        or not market.listed
+        or (due and due[0] < now)
         or len(account.orders) >= MAX_OPEN_ORDERS
     ):
-        reason = refusal(engine, account, order, now)
-        if reason:
-            return engine.refuse(account, nonce, reason, lapsed)
+        return place_slowly(engine, time_ms, order)
+    needed = notional = quantity * price
+    if side == 0:
+        needed += notional * cap // BPS
+        slot = account.slots.get(asset)
+        limit = price
+    else:
+        needed = quantity * _KG
+        slot = account.slots.get(instrument)
+        limit = -price
+    if slot is None or slot.available < needed or not 0 < notional <= _MAX_NOTIONAL or side > 1:
+        return place_slowly(engine, time_ms, order)
+    account.base = nonce + 1
+    engine.time_ms = time_ms
+    mine, against = market.facing[side]
+    heap = against.heap
+    if heap and heap[0] <= limit:
+        return cross(engine, market, account, slot, order, [])
+    rest(engine, account, slot, order, mine, -limit, quantity, needed)
+    return [
+        _new(OrderAccepted, (trader, nonce)),
+        _new(OrderRested, (trader, nonce, instrument, asset, side, price, quantity)),
+    ]
+
+
+def place_slowly(engine: Engine, time_ms: int, order: Order) -> list[Event]:
+    """The whole way of any order; see rulebook.py. Raises InvalidValue, changing nothing."""
+    if order.conditions not in PLAIN or order.signature_kind or not _is_plain(order):
+        check_order(order)
+    account = engine.account(order.trader)
+    account.use(order.nonce)
+    engine.time_ms = time_ms
+    now = time_ms // 1_000
+    events = engine.expire(now)
+    reason = refusal(engine, account, order, now)
+    if not reason:
         engine.take_pre_signature(account, order)
-        market, slot = engine.market(instrument, asset), account.slot(given(order))
-    limit = -price if side else price
-    heap = market.sides[1 - side].heap
-    if wants or (heap and heap[0] <= limit):
-        return cross(engine, market, account, slot, order, limit, lapsed)
-    rest(engine, market, account, slot, order, quantity, needed)
-    accepted = _new(OrderAccepted, (trader, nonce))
-    rested = _new(OrderRested, (trader, nonce, instrument, asset, side, price, quantity))
-    return [*lapsed, accepted, rested] if lapsed else [accepted, rested]
+        market = engine.market(order.instrument, order.asset)
+        reason = unmatchable(engine, account, order, market)
+    if reason:
+        return engine.refuse(account, order.nonce, reason, events)
+    return cross(engine, market, account, account.slot(given(order)), order, events)
+
+
+def _is_plain(order: Order) -> bool:
+    """Whether `check_order` has nothing against an order with PLAIN conditions; it asks slowly."""
+    return (
+        0 < order.quantity <= MAX_QUANTITY
+        and 0 < order.quantity * order.price <= _MAX_NOTIONAL
+        and 0 <= order.max_fee_bps <= MAX_FEE_BPS
+        and 0 <= order.expiry - order.signed_at <= MAX_ORDER_SECONDS
+        and order.side in (0, 1)
+        and order.details_hash == NO_DETAILS
+    )
 
 
 def cross(
@@ -116,15 +143,10 @@ def cross(
     account: AccountState,
     slot: Slot,
     order: Order,
-    limit: int,
-    lapsed: list[Event] | None,
+    events: list[Event],
 ) -> list[Event]:
-    """The way of an accepted order that may match, or has conditions; `lapsed` ended before it."""
-    trader, nonce, instrument, asset, side, quantity, price, *_, wants, _, _ = order
-    against = market.sides[1 - side]
-    if wants & 7 and (reason := unmatchable(engine, account, order, against, limit)):
-        return engine.refuse(account, nonce, reason, lapsed)
-    events: list[Event] = lapsed or []
+    """Match an accepted order, then let the rest of it rest or end; more `events` follow."""
+    trader, nonce, instrument, asset, side, quantity, price, _, _, _, wants, _, _ = order
     events.append(_new(OrderAccepted, (trader, nonce)))
     meet = sell if side else buy
     quantity, reason = meet(engine, market, account, slot, order, events)
@@ -132,6 +154,7 @@ def cross(
         end = (trader, nonce, instrument, asset, side, price, quantity, 0, reason or _REMAINDER)
         events.append(_new(OrderEnded, end))
         return events
-    rest(engine, market, account, slot, order, quantity, cost(order, quantity))
+    key = price if side else -price
+    rest(engine, account, slot, order, market.sides[side], key, quantity, cost(order, quantity))
     events.append(_new(OrderRested, (trader, nonce, instrument, asset, side, price, quantity)))
     return events

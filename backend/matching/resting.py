@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from backend.domain.orders import Order
 from backend.domain.venue_events import Event, OrderEnded, Reason
 from backend.matching.accounts import AccountState, Slot
-from backend.matching.book import SLACK, Level, Market, OpenOrder, compact
+from backend.matching.book import SLACK, Ladder, Level, OpenOrder, compact
 
 if TYPE_CHECKING:
     from backend.matching.engine import Engine
@@ -18,19 +18,17 @@ _FILLED: Final = int(Reason.FILLED)
 
 def rest(
     engine: Engine,
-    market: Market,
     account: AccountState,
     slot: Slot,
     order: Order,
+    ladder: Ladder[Level],
+    key: int,
     remaining: int,
     reserved: int,
 ) -> None:
     """Put what remains of an order at the end of its level and reserve what it may take."""
     slot.available -= reserved
     slot.reserved += reserved
-    side = order[4]
-    ladder = market.sides[side]
-    key = order[6] if side else -order[6]
     level = ladder.items.get(key)
     if level is None:
         level = Level(ladder.items, key)
@@ -75,7 +73,7 @@ def end_order(engine: Engine, ended: OpenOrder, reason: int, events: list[Event]
     del bucket[ended]
     if not bucket:
         del engine.due_items[ended.due]
-    trader, nonce, instrument, asset, side, _, price, *_ = ended.order
+    trader, nonce, instrument, asset, side, _, price, _, _, _, _, _, _ = ended.order
     del ended.account.orders[nonce]
     place = (trader, nonce, instrument, asset, side, price, remaining, 1, reason)
     events.append(_new(OrderEnded, place))
@@ -92,7 +90,7 @@ def fill(engine: Engine, level: Level, maker: OpenOrder, order: Order, events: l
     del bucket[maker]
     if not bucket:
         del engine.due_items[maker.due]
-    trader, nonce, instrument, asset, side, _, price, *_ = order
+    trader, nonce, instrument, asset, side, _, price, _, _, _, _, _, _ = order
     del maker.account.orders[nonce]
     ended = (trader, nonce, instrument, asset, side, price, 0, 1, _FILLED)
     events.append(_new(OrderEnded, ended))

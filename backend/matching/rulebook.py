@@ -46,7 +46,7 @@ from backend.domain.orders import (
 )
 from backend.domain.venue_events import Reason
 from backend.matching.accounts import AccountState
-from backend.matching.book import Ladder, Level
+from backend.matching.book import Market
 
 if TYPE_CHECKING:
     from backend.matching.engine import Engine
@@ -152,10 +152,10 @@ def withdrawal_refusal(engine: Engine, account: AccountState, withdrawal: Withdr
     return 0 if enough else Reason.NOT_ENOUGH
 
 
-def unmatchable(
-    engine: Engine, account: AccountState, order: Order, ladder: Ladder[Level], limit: int
-) -> int:
+def unmatchable(engine: Engine, account: AccountState, order: Order, market: Market) -> int:
     """The Reason (15, 16) why a post-only or fill-or-kill order is refused, 0 when it is not."""
+    ladder = market.facing[order.side][1]
+    limit = -order.price if order.side else order.price
     if order.conditions & 4:
         best = ladder.lowest()
         return Reason.WOULD_CROSS if best is not None and best <= limit else 0

@@ -136,8 +136,9 @@ def _load_order(engine: Engine, rank: int, remaining: int, order: Order) -> None
     slot.available += reserved
     slot.reserved -= reserved
     engine.next_rank = rank
-    market = engine.market(order.instrument, order.asset)
-    rest(engine, market, account, slot, order, remaining, reserved)
+    ladder = engine.market(order.instrument, order.asset).sides[order.side]
+    key = order.price if order.side else -order.price
+    rest(engine, account, slot, order, ladder, key, remaining, reserved)
 
 
 def _write(value: Any, parts: list[bytes]) -> None:
