@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 from eth_utils.crypto import keccak
 
+from backend.chain.signatures import NO_SIGNATURE
+from backend.domain.batches import compact_signature
 from backend.domain.commands import (
     Command,
     CreditDeposit,
     EndExit,
+    PlaceOrder,
     SetParticipant,
     VoidTrades,
 )
 from backend.domain.journal import decode_entry
-from backend.domain.orders import Conditions, TimeInForce, account_of
+from backend.domain.orders import Conditions, Order, TimeInForce, account_of
 from backend.domain.venue_events import VoidReason
 from backend.errors import ChainBehind, JournalInconsistent
 from backend.exchange.submission import call_data
@@ -96,9 +99,35 @@ def test_what_is_traded_withdrawn_and_retired_comes_to_the_chain_once(venue: Liv
     assert held == owed == MONEY * len(venue.holders)
 
 
-def _orders(venue: LiveVenue) -> list:  # type: ignore[type-arg]
+def test_a_lone_withdrawal_and_a_pre_signed_order_settle_too(venue: LiveVenue) -> None:
+    seller, wallet = venue.holders[0], venue.holders[2]
+    submission = venue.submission()
+    bought = venue.order(wallet, BUY, 3, signature_kind=1).order
+    venue.send(wallet, "preSign", venue.verifier.digest(bought))
+
+    async def scene() -> None:
+        async with venue.leading(), venue.watching() as watch:
+            async with venue.working(submission.advance, venue.sender.advance):
+                await venue.funded()
+                await venue.say(venue.withdrawal(seller, venue.money, 12))
+                await venue.once(lambda: _done(venue, 0, 1))
+                await venue.say(venue.order(seller, SELL, 5), PlaceOrder(bought, NO_SIGNATURE))
+                await venue.once(lambda: _done(venue, 1, 1))
+            assert watch.stopped is None
+
+    asyncio.run(scene())
+    assert _on_chain(venue, 0, venue.money)[1] == 12
+    assert _on_chain(venue, 2, venue.instrument) == (3_000, 0)
+    assert venue.acts()[-1].signatures == compact_signature(_placed(venue)[0].signature)
+
+
+def _placed(venue: LiveVenue) -> list[PlaceOrder]:
     commands = [decode_entry(row.entry).command for row in venue.journal.read(1, 100_000)]
-    return [one.order for one in commands if hasattr(one, "order")]
+    return [one for one in commands if isinstance(one, PlaceOrder)]
+
+
+def _orders(venue: LiveVenue) -> list[Order]:
+    return [one.order for one in _placed(venue)]
 
 
 def _done(venue: LiveVenue, trade: int, withdrawal: int) -> bool:
@@ -171,6 +200,44 @@ def test_acts_survive_repetition_strangers_and_refusals(venue: LiveVenue) -> Non
         venue.sender.advance()
     assert [act.state for act in venue.acts()] == [ActState.SETTLED] * len(acts)
     assert submission.progress(venue.rpc.block_number()).trade == acts[-1].last_trade
+
+
+def test_trades_that_waited_too_long_are_voided_on_the_chain_and_the_venue_goes_on(
+    venue: LiveVenue,
+) -> None:
+    seller, buyer = venue.holders[:2]
+    submission = venue.submission()
+
+    async def scene() -> None:
+        async with venue.leading(), venue.watching() as watch:
+            async with venue.working():
+                await venue.funded()
+                await venue.say(venue.order(seller, SELL, 10), venue.order(buyer, BUY, 1))
+                await venue.say(venue.withdrawal(seller, venue.instrument, 2_000))
+                await venue.once(lambda: len(venue.acts()) == 1)
+                # Nobody sends it in time.
+                await asyncio.to_thread(venue.pass_time, venue.read("WINDOW") + 5)
+                await venue.say(venue.order(buyer, BUY, 1, price=10))
+                await venue.once(lambda: venue.acts()[-1].kind is ActKind.VOID)
+            async with venue.working(submission.advance, venue.sender.advance):
+                await venue.once(lambda: venue.acts()[1].state is ActState.SETTLED)
+                await venue.say(venue.order(seller, SELL, 1), venue.order(buyer, BUY, 1))
+                await venue.once(lambda: _done_of(venue, 3, ActState.SETTLED))
+            assert watch.stopped is None
+
+    asyncio.run(scene())
+    assert [act.state for act in venue.acts()] == [
+        ActState.SUPERSEDED, ActState.SETTLED, ActState.SETTLED,
+    ]  # fmt: skip
+    engine = _engine(venue)
+    assert engine.balance(account_of(seller.address), venue.instrument) == (KILOGRAMS - 1_000, 0)
+    assert _on_chain(venue, 0, venue.instrument) == (KILOGRAMS - 1_000, 0)
+    assert _on_chain(venue, 1, venue.instrument) == (1_000, 0)
+
+
+def _done_of(venue: LiveVenue, number: int, state: ActState) -> bool:
+    acts = venue.acts()
+    return len(acts) >= number and acts[number - 1].state is state
 
 
 def _set_signature(venue: LiveVenue, number: int, signature: bytes) -> None:

@@ -11,6 +11,7 @@ from backend.bus.watcher_messages import (
     ActCode,
     ReplyCode,
     SignReply,
+    WatcherStatus,
     decode_sign_reply,
     decode_sign_request,
     encode_anchor,
@@ -281,6 +282,16 @@ def test_requests_and_replies_come_back_as_they_went() -> None:
         SignReply(ReplyCode.REFUSED, reason="trade 3 is …"),
     ):
         assert decode_sign_reply(encode_sign_reply(reply)) == reply
+
+
+@unit
+def test_a_sign_of_life_comes_back_as_it_went(made: SignedJournal) -> None:
+    status = WatcherStatus(made.head, 12, 3, 4, WATCHER.address, None)
+    assert WatcherStatus.decode(status.encode()) == status
+    stopped = status._replace(stopped="entry 7 …")
+    assert WatcherStatus.decode(stopped.encode()) == stopped
+    with pytest.raises(InvalidValue, match="no status"):
+        WatcherStatus.decode(b"{}")
 
 
 # ── what it never takes ──────────────────────────────────────────────────────────────────────
