@@ -47,7 +47,7 @@ def deposit_with_permit(permit: Permit, intent_deadline: int = 0, intent: bytes 
 
 
 def complete_retirement(order: Order, details: RetirementDetails | None = None) -> bytes:
-    """Exchange.completeRetirement; with public `details`, which the order's hash names, publicly."""
+    """Exchange.completeRetirement; with public `details` (the order names their hash) publicly."""
     trader, asset = "0x" + order.trader.hex(), asset_address(order.asset)
     struct = (trader, order.nonce, order.instrument, asset, *order[4:])
     if details is None or not details.is_public:
