@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import Connection
 
 from backend.domain.commands import (
     KIND_OF,
@@ -37,7 +36,7 @@ from backend.domain.venue_events import HaltReason
 from backend.errors import IndexInconsistent, InvalidValue
 from backend.exchange.leadership import Leader
 from backend.matching.engine import Engine
-from backend.store.database import Database
+from backend.store.database import Connection, Database
 from backend.store.queries import venue_facts
 from backend.store.queries.venue_facts import PARTICIPANT, FinalHead, StoredFact
 
