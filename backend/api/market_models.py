@@ -84,6 +84,10 @@ class BookQuery(VenueQuery):
     levels: int = Field(default=50, ge=1, le=MAX_LEVELS, description="Levels a side.")
 
 
+class CandlesQuery(VenuePage):
+    interval: Literal["1m", "1h", "1d"] = Field(default="1h", description="Length of a candle.")
+
+
 class OrdersQuery(VenuePage):
     state: Literal["open", "filled", "cancelled", "expired", "refused"] | None = None
     instrument: ClassId | None = None
@@ -210,7 +214,7 @@ class MarketModel(Model):
     trades: Integer = Field(description="Ever; voided ones apart.")
     tonnes: Integer
     turnover: Integer = Field(description="Base units.")
-    day_trades: Integer = Field(description="Of the last 24 hours.")
+    day_trades: Integer = Field(description="Of the last 24 hours, in whole minutes.")
     day_tonnes: Integer
     day_turnover: Integer
     day_low: Integer | None
@@ -230,6 +234,19 @@ class BookModel(Model):
     asset: AssetName
     bids: list[LevelModel]
     asks: list[LevelModel]
+
+
+class CandleModel(Model):
+    """Trades of one interval; intervals without a trade have none. Voided trades leave it."""
+
+    start: Integer = Field(description="Unix seconds.")
+    open: Integer
+    high: Integer
+    low: Integer
+    close: Integer
+    trades: Integer
+    tonnes: Integer
+    turnover: Integer
 
 
 class TapeTradeModel(Model):

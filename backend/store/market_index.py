@@ -18,6 +18,7 @@ from backend.domain.venue_events import Traded
 from backend.errors import JournalInconsistent
 from backend.store.copying import copy_lines
 from backend.store.database import raw
+from backend.store.market_candles import write_candles
 from backend.store.market_projection import (
     Answered,
     MarketProjection,
@@ -91,6 +92,7 @@ def write_run(
     _write_new(connection, venue, projection)
     _write_changed(connection, venue, projection)
     _write_sums(connection, venue, projection)
+    write_candles(connection, venue, projection.candles, projection.candles_undone)
     _write_state(connection, venue, projection.state)
     return projection.state
 

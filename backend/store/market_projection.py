@@ -19,6 +19,8 @@ from backend.domain.orders import KILOGRAMS_PER_TONNE, Side
 from backend.domain.venue_events import Event, Reason
 from backend.errors import JournalInconsistent
 from backend.store.market_rows import (
+    CANDLES,
+    Candle,
     MarketRow,
     Movement,
     OrderRow,
@@ -30,6 +32,7 @@ from backend.store.market_rows import (
 
 OrderKey = tuple[bytes, int]
 BalanceKey = tuple[bytes, int]
+CandleKey = tuple[int, int, int, int]
 Answered = tuple[Entry, Sequence[Event]]
 
 _STATE_OF = {
@@ -103,6 +106,9 @@ class MarketProjection:
     exits_started: list[tuple[happened.ExitStarted, int]] = field(default_factory=list)
     exits_ended: list[tuple[happened.ExitEnded, int]] = field(default_factory=list)
     markets: dict[tuple[int, int], MarketRow] = field(default_factory=dict)
+    #: By (instrument, asset, seconds, start); and those whose trades were undone.
+    candles: dict[CandleKey, Candle] = field(default_factory=dict)
+    candles_undone: set[CandleKey] = field(default_factory=set)
     assets: dict[int, tuple[bool, int]] = field(default_factory=dict)
     instruments: dict[int, int] = field(default_factory=dict)
     _waiting: dict[BalanceKey, list[WithdrawalRow]] = field(default_factory=dict)
@@ -279,6 +285,17 @@ def _traded(to: MarketProjection, entry: Entry, event: happened.Traded) -> None:
     market.turnover += event.quantity * event.price
     market.last_trade, market.last_price = event.number, event.price
     market.last_time_ms = entry.time_ms
+    for key in candles_of(event, entry.time_ms):
+        candle = to.candles.get(key)
+        if candle is None:
+            candle = to.candles[key] = Candle(event.price, event.price, event.price, event.price)
+        candle.add(event.price, event.quantity)
+
+
+def candles_of(trade: happened.Traded, time_ms: int) -> list[CandleKey]:
+    """The candles that a trade is in."""
+    now = time_ms // 1_000
+    return [(trade.instrument, trade.asset, seconds, now - now % seconds) for seconds in CANDLES]
 
 
 def _exchange(to: MarketProjection, event: happened.Traded) -> None:
@@ -395,6 +412,7 @@ def _undo(to: MarketProjection, entry: Entry, undone: TradeRow, reason: int) -> 
     market.tonnes -= trade.quantity
     market.turnover -= notional
     market.undone = True
+    to.candles_undone.update(candles_of(trade, undone.time_ms))
 
 
 def _exit_started(to: MarketProjection, entry: Entry, event: happened.ExitStarted) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from backend.domain.orders import KILOGRAMS_PER_TONNE, Order, Side, fee_of
 from backend.domain.venue_events import Traded
+
+#: Lengths of candles in seconds.
+CANDLES: Final = (60, 3_600, 86_400)
 
 
 @dataclass(slots=True)
@@ -106,6 +109,26 @@ class TraderRow:
         while self.lowest_unused in self.used:
             self.used.remove(self.lowest_unused)
             self.lowest_unused += 1
+
+
+@dataclass(slots=True)
+class Candle:
+    """What a run's trades add to one candle of a market."""
+
+    open: int
+    high: int
+    low: int
+    close: int
+    trades: int = 0
+    tonnes: int = 0
+    turnover: int = 0
+
+    def add(self, price: int, tonnes: int) -> None:
+        self.high, self.low = max(self.high, price), min(self.low, price)
+        self.close = price
+        self.trades += 1
+        self.tonnes += tonnes
+        self.turnover += price * tonnes
 
 
 @dataclass(slots=True)

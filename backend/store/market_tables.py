@@ -89,6 +89,25 @@ venue_markets = Table(
     PrimaryKeyConstraint("venue", "instrument", "asset"),
 )
 
+#: Trades that stand by minute, hour and day (`seconds` 60, 3600, 86400) from Unix second `start`.
+venue_candles = Table(
+    "venue_candles",
+    metadata,
+    _venue(),
+    Column("instrument", Uint256, nullable=False),
+    Column("asset", Uint256, nullable=False),
+    Column("seconds", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("open", Uint256, nullable=False),
+    Column("high", Uint256, nullable=False),
+    Column("low", Uint256, nullable=False),
+    Column("close", Uint256, nullable=False),
+    Column("trades", BigInteger, nullable=False),
+    Column("tonnes", BigInteger, nullable=False),
+    Column("turnover", Uint256, nullable=False),
+    PrimaryKeyConstraint("venue", "instrument", "asset", "seconds", "start"),
+)
+
 #: `filled` counts tonnes whose trades stand, `voided` those that were undone.
 venue_orders = Table(
     "venue_orders",
@@ -251,6 +270,7 @@ MARKET_TABLES: tuple[Table, ...] = (
     venue_assets,
     venue_instruments,
     venue_markets,
+    venue_candles,
     venue_orders,
     venue_trades,
     venue_balances,

@@ -162,6 +162,19 @@ def test_the_tape_and_its_sums_are_the_trades_that_stand(scene: Scene) -> None:
     assert matched == unsettled & set(numbers)
 
 
+def test_candles_of_every_length_hold_the_same_trades(scene: Scene) -> None:
+    path = f"/v1/markets/{CLASSES[0]}/{show_asset(MONEY[0])}"
+    market = scene.get(path).json()["data"]
+    for interval, seconds in (("1m", 60), ("1h", 3_600), ("1d", 86_400)):
+        candles = scene.every(f"{path}/candles", interval=interval)
+        starts = [int(one["start"]) for one in candles]
+        assert starts == sorted(starts, reverse=True)
+        assert all(start % seconds == 0 for start in starts)
+        assert str(sum(int(one["tonnes"]) for one in candles)) == market["tonnes"]
+        assert candles[0]["close"] == market["last_price"]
+    assert scene.get(f"{path}/candles", interval="2m").status_code == 422
+
+
 def test_a_trade_names_both_parties(scene: Scene) -> None:
     number = scene.journal.engine.settled_trade or 1
     trade = scene.get(f"/v1/trades/{number}").json()["data"]

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from backend.domain.orders import Side
+from backend.domain.venue_events import Traded, TradesVoided
 from backend.errors import JournalInconsistent
 from backend.exchange.market_data import Depth
 from backend.exchange.projector import Projector
@@ -143,6 +144,7 @@ def _dump(database: Database) -> dict[str, list[tuple[object, ...]]]:
         "venue_deposits",
         "venue_withdrawals",
         "venue_exits",
+        "venue_candles",
     )
     with database.read() as connection:
         return {
@@ -205,6 +207,42 @@ def test_every_statement_line_follows_from_the_one_before(database: Database) ->
         assert running[line.account, line.asset] == line.balance >= 0
     assert {(row.account, row.asset): row.total for row in totals if row.total} == {
         key: total for key, total in running.items() if total
+    }
+
+
+@pytest.mark.parametrize("size", [40, 100_000])
+def test_candles_are_what_the_standing_trades_make(database: Database, size: int) -> None:
+    journal = journalled(database, 13)
+    Projector(database, VENUE, run_entries=size).catch_up()
+    undone = {
+        number
+        for _, events in journal.answers
+        for event in events
+        if isinstance(event, TradesVoided)
+        for number in range(event.first, event.last + 1)
+    }
+    want: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+    for entry, events in journal.answers:
+        for event in events:
+            if isinstance(event, Traded) and event.number not in undone:
+                for seconds in (60, 3_600, 86_400):
+                    start = entry.time_ms // 1_000 // seconds * seconds
+                    key = (event.instrument, event.asset, seconds, start)
+                    want[key].append((event.price, event.quantity))
+    assert undone
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT * FROM venue_candles")).all()
+    assert {tuple(map(int, row[1:5])): tuple(map(int, row[5:])) for row in rows} == {
+        key: (
+            trades[0][0],
+            max(price for price, _ in trades),
+            min(price for price, _ in trades),
+            trades[-1][0],
+            len(trades),
+            sum(tonnes for _, tonnes in trades),
+            sum(price * tonnes for price, tonnes in trades),
+        )
+        for key, trades in want.items()
     }
 
 

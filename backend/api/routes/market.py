@@ -16,6 +16,8 @@ from backend.api.market_models import (
     AssetPath,
     BookModel,
     BookQuery,
+    CandleModel,
+    CandlesQuery,
     InstrumentPath,
     MarketModel,
     MarketsQuery,
@@ -46,6 +48,7 @@ _TYPES = {
     **rules.CANCEL_TYPES,
     **rules.CANCEL_ALL_TYPES,
 }
+_SECONDS = {"1m": 60, "1h": 3_600, "1d": 86_400}
 _LIMITS = {
     "max_quantity": rules.MAX_QUANTITY,
     "max_balance": rules.MAX_BALANCE,
@@ -153,6 +156,28 @@ async def list_trades(
         query,
         TapeTradeModel,
         lambda db, head: market.tape(db, head, instrument, int(asset, 16), **page),
+    )
+
+
+@router.get(
+    "/markets/{instrument}/{asset}/candles",
+    response_model=VenuePageAnswer[CandleModel],
+    responses=responses(404),
+)
+async def list_candles(
+    request: Request,
+    instrument: InstrumentPath,
+    asset: AssetPath,
+    query: Annotated[CandlesQuery, Query()],
+) -> Response:
+    """Prices and sums by minute, hour or day, the newest first."""
+    page = query.model_dump(exclude={"min_seq", "interval"})
+    wanted = {"seconds": _SECONDS[query.interval], **page}
+    return await page_of_market(
+        request,
+        query,
+        CandleModel,
+        lambda db, head: market.candles_of(db, head, instrument, int(asset, 16), **wanted),
     )
 
 

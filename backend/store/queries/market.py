@@ -15,7 +15,7 @@ from backend.store import market_tables as tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 from backend.store.venue_tables import venues
 
-DAY_MS = 86_400_000
+MINUTE, DAY = 60, 86_400
 
 _DAY = ("day_trades", "day_tonnes", "day_turnover", "day_low", "day_high")
 
@@ -69,7 +69,7 @@ class Venue:
 
 @dataclass(frozen=True, slots=True)
 class MarketSummary:
-    """One market; `day_…` are the last 24 hours of the journal's time."""
+    """One market; `day_…` are the last 24 hours of the journal's time, in whole minutes."""
 
     instrument: int
     asset: int
@@ -86,6 +86,20 @@ class MarketSummary:
     day_turnover: int
     day_low: int | None
     day_high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandleView:
+    """Trades that stand of `seconds` from Unix second `start` on."""
+
+    start: int
+    open: int
+    high: int
+    low: int
+    close: int
+    trades: int
+    tonnes: int
+    turnover: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,25 +260,26 @@ def _with_best(venue: int) -> Select[Any]:
 def _summaries(
     connection: Connection, head: VenueHead, rows: list[Row[Any]]
 ) -> tuple[MarketSummary, ...]:
-    trades = tables.venue_trades
-    keys = [(row.instrument, row.asset) for row in rows]
+    candles = tables.venue_candles
     found = connection.execute(
         select(
-            trades.c.instrument,
-            trades.c.asset,
-            func.count(),
-            func.sum(trades.c.quantity),
-            func.sum(trades.c.quantity * trades.c.price),
-            func.min(trades.c.price),
-            func.max(trades.c.price),
+            candles.c.instrument,
+            candles.c.asset,
+            func.sum(candles.c.trades),
+            func.sum(candles.c.tonnes),
+            func.sum(candles.c.turnover),
+            func.min(candles.c.low),
+            func.max(candles.c.high),
         )
         .where(
-            trades.c.venue == head.venue,
-            trades.c.time_ms > head.time_ms - DAY_MS,
-            trades.c.voided_seq.is_(None),
-            tuple_(trades.c.instrument, trades.c.asset).in_(keys),
+            candles.c.venue == head.venue,
+            candles.c.seconds == MINUTE,
+            candles.c.start > head.time_ms // 1_000 - DAY,
+            tuple_(candles.c.instrument, candles.c.asset).in_(
+                [(row.instrument, row.asset) for row in rows]
+            ),
         )
-        .group_by(trades.c.instrument, trades.c.asset)
+        .group_by(candles.c.instrument, candles.c.asset)
     )
     day = {(row[0], row[1]): list(map(int, row[2:])) for row in found}
     summaries = []
@@ -299,6 +314,34 @@ def get_book(
         return tuple(BookLevel(row[0], int(row[1]), row[2]) for row in rows)
 
     return Book(instrument, asset, side(Side.BUY), side(Side.SELL))
+
+
+def candles_of(
+    connection: Connection,
+    head: VenueHead,
+    instrument: int,
+    asset: int,
+    *,
+    seconds: int,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[CandleView]:
+    """Candles of 60, 3600 or 86400 seconds in which something traded, the newest first.
+
+    Raises NotFound when nothing can trade there.
+    """
+    _require_market(connection, head.venue, instrument, asset)
+    candles = tables.venue_candles
+    query = select(candles).where(
+        candles.c.venue == head.venue,
+        candles.c.instrument == instrument,
+        candles.c.asset == asset,
+        candles.c.seconds == seconds,
+    )
+    rows, following = fetch_page(
+        connection, query, [candles.c.start], [int], cursor, limit, descending=True
+    )
+    return Page(tuple(shaped(CandleView, row) for row in rows), following)
 
 
 def all_levels(connection: Connection, venue: int) -> Iterator[tuple[int, int, int, int, int]]:
