@@ -6,9 +6,9 @@
 Starts `causeway up` on a home and ports of its own, tokenizes classes of the export, deposits
 credits and test money and lets wallets trade through the API: all order types, cancels,
 withdrawals, further deposits, forced exits. Every message is repeated under its nonce until its
-outcome is known. At the end everything is settled and claimed; then every acknowledged entry must stand in the
-exported journal with the same bytes and every nonce once, the contract's accounts must equal the
-venue's, the money must add up, `causeway audit --journal` must hold in every law and
+outcome is known. At the end everything is settled and claimed; then every acknowledged entry must
+stand in the exported journal with the same bytes and every nonce once, the contract's accounts must
+equal the venue's, the money must add up, `causeway audit --journal` must hold in every law and
 `scripts/recount_exchange.py`, which imports nothing of the backend, must agree. Exit 0 only then.
 """
 
@@ -132,7 +132,7 @@ class Market:
                 done += 1
             with self.lock:
                 self.longest = max(self.longest, time.monotonic() - started)
-            if leaving and done > commands // 4:
+            if leaving and 10 * done > 6 * commands:
                 self._exit(leaving.pop())
 
     def _step(self, desk: Desk, dice: random.Random) -> int:
