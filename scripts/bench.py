@@ -11,11 +11,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import bench_import, bench_index, bench_retirements, bench_signatures
+from scripts import bench_import, bench_index, bench_orders, bench_retirements, bench_signatures
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "import": bench_import.run,
     "index": bench_index.run,
+    "orders": bench_orders.run,
     "retirements": bench_retirements.run,
     "signatures": bench_signatures.run,
 }

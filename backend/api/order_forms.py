@@ -8,7 +8,7 @@ else is named as everywhere in `/v1`. All integers are decimal strings. The shap
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 
@@ -17,6 +17,7 @@ import orjson
 from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 
 from backend.bus.venue_messages import Answer, AnswerCode
+from backend.domain.acknowledgements import encode_path
 from backend.domain.commands import (
     PlaceCancel,
     PlaceCancelAll,
@@ -25,7 +26,7 @@ from backend.domain.commands import (
     TraderCommand,
 )
 from backend.domain.eip712 import Types
-from backend.domain.journal import decode_entry
+from backend.domain.journal import Entry, read_head
 from backend.domain.orders import (
     CANCEL_ALL_TYPES,
     CANCEL_TYPES,
@@ -285,6 +286,9 @@ WITHDRAWALS: Final = Form(
     "withdrawal", "withdrawals", WITHDRAWAL_TYPES, Withdrawal, PlaceWithdrawal
 )
 
+_OUTCOMES: Final = frozenset({Fill, OrderResting, OrderOver, CommandRefused})
+_REASONS: Final = {int(reason): reason.name.lower() for reason in Reason}
+
 # ── what is answered ─────────────────────────────────────────────────────────────────────────
 
 
@@ -323,9 +327,11 @@ NOT_TAKEN: Final = {
 
 def show_answer(command: TraderCommand, answer: Answer) -> dict[str, Any]:
     """A journalled answer: what became of the command, and what proves that it was given."""
-    assert answer.acknowledgement is not None
-    entry, acknowledged = decode_entry(answer.entry), answer.acknowledgement
+    acknowledged = answer.acknowledgement
+    assert acknowledged is not None
     trader, nonce = command[0].trader, command[0].nonce
+    # The entry holds the command as it was sent, so only its head is read.
+    entry = Entry(*read_head(answer.entry), command)
     own = [
         message
         for account, message in account_messages(entry, decode_events(answer.events))
@@ -335,17 +341,17 @@ def show_answer(command: TraderCommand, answer: Answer) -> dict[str, Any]:
     ended: str | None = None
     refused: str | None = None
     for message in own:
-        if getattr(message, "nonce", None) != nonce:
-            continue
         kind = type(message)
+        if kind not in _OUTCOMES or message.nonce != nonce:  # type: ignore[union-attr]
+            continue
         if kind is Fill:
             filled += message.quantity  # type: ignore[union-attr]
         elif kind is OrderResting:
             resting = message.remaining  # type: ignore[union-attr]
         elif kind is OrderOver:
-            ended, resting = Reason(message.reason).name.lower(), 0  # type: ignore[union-attr]
-        elif kind is CommandRefused:
-            refused = Reason(message.reason).name.lower()  # type: ignore[union-attr]
+            ended, resting = _REASONS[message.reason], 0  # type: ignore[union-attr]
+        else:
+            refused = _REASONS[message.reason]  # type: ignore[union-attr]
     return {
         "status": "accepted" if refused is None else "refused",
         "repeated": answer.code is AnswerCode.REPEATED,
@@ -361,12 +367,7 @@ def show_answer(command: TraderCommand, answer: Answer) -> dict[str, Any]:
         "entry": "0x" + answer.entry.hex(),
         "entry_hash": "0x" + acknowledged.entry_hash.hex(),
         "acknowledgement": {
-            "root": "0x" + acknowledged.root.hex(),
-            "path": show_path(acknowledged.path),
+            "path": "0x" + encode_path(acknowledged.path).hex(),
             "signature": "0x" + acknowledged.signature.hex(),
         },
     }
-
-
-def show_path(path: Sequence[tuple[bool, bytes]]) -> list[dict[str, Any]]:
-    return [{"left": left, "hash": "0x" + step.hex()} for left, step in path]

@@ -117,19 +117,15 @@ _JOURNALLED: Final = {
     "entry_hash": {**_HEX, "description": "SHA-256 of `entry`."},
     "acknowledgement": {
         "type": "object",
-        "required": ["root", "path", "signature"],
+        "required": ["path", "signature"],
         "description": "The sequencer's promise of (seq, entry_hash): keep it.",
         "properties": {
-            "root": _HEX,
             "path": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["left", "hash"],
-                    "properties": {"left": {"type": "boolean"}, "hash": _HEX},
-                },
+                **_HEX,
+                "description": "From the leaf to the signed root, 33 bytes a level: 1 when the"
+                " neighbour stands on the left, else 0, and its hash.",
             },
-            "signature": _HEX,
+            "signature": {**_HEX, "description": "Of Acknowledgement(bytes32 root), 65 bytes."},
         },
     },
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.domain.acknowledgements import Acknowledgement, Step
+from backend.domain.acknowledgements import Acknowledgement, decode_path
 from backend.domain.commands import TraderCommand
 from backend.domain.journal import decode_entry, hash_entry
 from backend.errors import Contradiction, InvalidValue
@@ -54,9 +54,7 @@ def read_answer(
     try:
         entry = _bytes(shown["entry"])
         given = shown["acknowledgement"]
-        path = tuple(
-            Step(bool(one["left"]), bytes.fromhex(one["hash"][2:])) for one in given["path"]
-        )
+        path = decode_path(_bytes(given["path"]))
         signature = _bytes(given["signature"])
         told: dict[str, Any] = {
             name: int(shown[name]) for name in ("nonce", "seq", "time_ms", "filled", "resting")

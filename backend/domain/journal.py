@@ -59,6 +59,14 @@ def decode_entry(raw: bytes) -> Entry:
     return Entry(seq, epoch, rules, time_ms, previous, decode_command(kind, raw[HEAD_BYTES:]))
 
 
+def read_head(raw: bytes) -> tuple[int, int, int, int, bytes]:
+    """(seq, epoch, rules, time_ms, previous) of an entry's bytes, for who has its command."""
+    if len(raw) < HEAD_BYTES or raw[0] != FORMAT:
+        raise InvalidValue("journal entry", raw[:16].hex(), "is not of format 1")
+    _, seq, epoch, rules, time_ms, previous, _ = _HEAD.unpack_from(raw)
+    return seq, epoch, rules, time_ms, previous
+
+
 def hash_entry(raw: bytes) -> bytes:
     """SHA-256 of an entry's bytes."""
     return sha256(raw).digest()

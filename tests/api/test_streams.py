@@ -241,16 +241,20 @@ def test_messages_of_older_epochs_are_dropped(client: httpx.Client, market: Mark
 
 
 def test_a_new_leader_goes_on_where_the_old_one_was_killed(
-    client: httpx.Client, market: Market
+    market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(client) as socket:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.3)
+    market.start_process()
+    with api_over(market) as client, opened(client) as socket:
+        market.wait_funded()
+        wait_for_leader(client, market)
         say(socket, **TRADES)
         hear(socket, "subscribed")
         place(market, 10)
         market._processes[0].kill()
-        market.start()
-        wait_for_leader(client, market)
-        market.wait_for(lambda: client.app.state.gateway.leader.epoch == 2)  # type: ignore[attr-defined]
+        market.start_process()
+        gateway = client.app.state.gateway  # type: ignore[attr-defined]
+        market.wait_for(lambda: gateway.leader is not None and gateway.leader.epoch == 2)
         last = place(market, 10, first_nonce=5)
         told = collect(socket, last)
     trades = [(one["seq"], one["number"]) for one in told if one["type"] == "trade"]
