@@ -59,6 +59,8 @@ class Market:
         self.keys = {one.address: one for one in scene.history.wallets}
         self.instrument = self._most_held()
         self.market = (self.instrument, self.money)
+        #: Whoever has most to sell comes first.
+        self.traders.sort(key=lambda one: -scene.contracts.balance_of(one.address, self.instrument))
         window, skew = (self.read(name) for name in ("WINDOW", "SKEW"))
         self.window = window
         self.maker = JournalMaker(self.domain, window, skew, self.chain_time() * 1000)

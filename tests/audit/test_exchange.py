@@ -15,7 +15,9 @@ from backend.chain.blueprint import DEVELOPER_SHARE_BPS
 from backend.chain.keys import sign_digest
 from backend.domain.acknowledgements import acknowledgement_digest, leaf, tree
 from backend.domain.batches import FIRST_CLASS
+from backend.domain.commands import EndExit
 from backend.domain.journal import hash_entry
+from tests.audit.journal_maker import relink
 from tests.audit.market import PRICE, Market
 
 pytestmark = pytest.mark.integration
@@ -108,6 +110,37 @@ def test_fees_are_what_the_trades_paid_each_rounded_down(market: Market) -> None
     assert operator + developer == sum(batches)
     assert developer == sum(fee * DEVELOPER_SHARE_BPS // 10_000 for fee in batches)
     assert market.instrument >= FIRST_CLASS
+
+
+def test_an_exit_that_nobody_executed_lapses_without_a_log(market: Market, tmp_path: Path) -> None:
+    leaving = market.traders[3]
+    asked = market.read("accountOf", leaving.address, market.money)["exitRequestedAt"]
+    market.pass_time(3 * market.window + 1)
+    market.sync()
+    end = EndExit(market.rpc.block_number(), 1 << 31, leaving.account, market.money, 0)
+    market.maker.add(end)
+    report = market.audit(journal=market.journal(tmp_path / "journal"))
+    assert report.broken == []
+    assert report.laws["L8"].figures["exits_lapsed"] == 1
+    early = end._replace(block=_block_at(market, asked))
+    entries = relink(
+        market.maker.entries,
+        lambda seq, entry: entry._replace(command=early) if entry.command == end else entry,
+    )
+    path = market.maker.write(tmp_path / "early", entries)
+    law = market.audit(journal=path).laws["L9"]
+    assert any("is not on chain" in one.what for one in law.breaks)
+
+
+def _block_at(market: Market, time: int) -> int:
+    """The last chain block not later than a time."""
+    number = market.rpc.block_number()
+    while True:
+        block = market.rpc.block(number)
+        assert block is not None
+        if block.timestamp <= time:
+            return number
+        number -= 1
 
 
 def acknowledgement(market: Market, seq: int, entry_hash: bytes, key: bytes) -> dict[str, Any]:
