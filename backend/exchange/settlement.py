@@ -66,6 +66,9 @@ REFRESH_SECONDS: Final = 1.0
 #: After a watcher that did not sign: a moment when it is behind, longer when it refuses.
 BEHIND_SECONDS: Final = 0.2
 REFUSED_SECONDS: Final = 5.0
+#: Acts that the chain refuses for their keys are signed anew, not more often than this.
+RENEW_SECONDS: Final = 20.0
+_KEYS_DIFFER: Final = "ExchangeKeysDiffer"
 #: More acts than can matter: those that wait and those that replaced others.
 _REMEMBERED: Final = 64
 
@@ -112,7 +115,7 @@ class Settlement:
         self._anchored_seq = 0
         #: The first trade no act has, and since when it has been that.
         self._oldest = (0, 0.0)
-        self._not_before = 0.0
+        self._not_before = self._renew_at = 0.0
         self._trouble = ""
 
     async def after_commit(self, leader: Leader) -> None:
@@ -158,11 +161,23 @@ class Settlement:
 
     def _look(self, engine: Engine, head: Head) -> _View:
         settled = Covered(engine.settled_trade, engine.settled_withdrawal)
-        covered = covered_by(self._acts, settled, engine.pending_voids())
+        covered = covered_by(self._usable(), settled, engine.pending_voids())
         first = engine.unsettled_queue[0] if engine.unsettled_queue else None
         too_old = first and engine.time_ms // 1_000 > first.time_s + engine.window_seconds
         overdue = first.number if first and too_old else None
         return _View(covered, outlook(engine, head, covered), overdue)
+
+    def _usable(self) -> list[VenueAct]:
+        """The acts before the first that the chain refuses because keys have changed since.
+
+        What it holds is cut anew and signed by the present keys; that replaces it.
+        """
+        for act in standing(self._acts):
+            if act.state is ActState.REFUSED and _KEYS_DIFFER in (act.reason or ""):
+                if self._monotonic() < self._renew_at:
+                    break
+                return [one for one in self._acts if one.number < act.number]
+        return self._acts
 
     def _is_due(self, view: _View) -> bool:
         trades, covered = view.outlook.trades, view.covered
@@ -252,6 +267,9 @@ class Settlement:
         """The head alone, while entries arrive and nothing settles."""
         if self._monotonic() - self._acted_at < self._anchor_seconds:
             return
+        waiting = (ActState.SIGNED, ActState.SUBMITTED)
+        if any(act.kind is ActKind.ANCHOR and act.state in waiting for act in self._acts):
+            return
         head = await leader.look(lambda _, head: head)
         if head.seq <= self._anchored_seq:
             return
@@ -272,6 +290,8 @@ class Settlement:
 
     async def _record(self, leader: Leader, act: VenueAct) -> None:
         await leader.record_act(act)
+        if self._usable() is not self._acts:
+            self._renew_at = self._monotonic() + RENEW_SECONDS
         self._acts.append(act)
         self._acted_at = self._monotonic()
         self._anchored_seq = max(self._anchored_seq, act.head.seq)

@@ -28,6 +28,7 @@ from backend.domain.journal import decode_entry
 from backend.domain.orders import Conditions, TimeInForce
 from backend.exchange.asking import Asker
 from backend.exchange.feed import ChainFeed
+from backend.exchange.planning import standing
 from backend.exchange.sequencer import Sequencer
 from backend.exchange.settlement import ChainPoint, Settlement
 from backend.exchange.watcher import Watch, Watcher
@@ -266,8 +267,17 @@ def test_the_head_is_anchored_while_entries_arrive_and_nothing_settles(market: M
         async with venue.sequencing(), venue.watching():
             await venue.funded()
             await venue.send(sell(market, 0))
+            await venue.acts_once(bool)
+            await asyncio.sleep(0.8)
+            # One at a time: the chain has not taken the first yet.
+            assert len(venue.acts()) == 1
+            await venue.send(market.order(1, 0, price=1))
             tail = market.journal.tail()
-            await venue.acts_once(lambda acts: bool(acts) and acts[-1].head == tail)
+            with market.database.begin() as connection:
+                set_act_state(connection, 1, 1, ActState.SETTLED)
+            await venue.acts_once(lambda acts: acts[-1].head == tail)
+            with market.database.begin() as connection:
+                set_act_state(connection, 1, 2, ActState.SETTLED)
             # Nothing new: nothing to anchor.
             await asyncio.sleep(0.8)
             return venue.acts()
@@ -355,3 +365,27 @@ def test_a_retiring_purchase_and_an_ended_act_make_no_difference_to_what_is_next
     one, other = asyncio.run(scene())
     assert venue.check(one).trades[0].taker.details_hash == bytes([7] * 32)
     assert [trade.number for trade in venue.check(other).trades] == [2]
+
+
+def test_what_the_chain_refuses_for_its_keys_is_signed_anew(market: Market) -> None:
+    """Keys were changed while acts waited: without this their trades would grow too old."""
+    venue = Venue(market)
+
+    async def scene() -> list[VenueAct]:
+        async with venue.sequencing(), venue.watching():
+            await venue.funded()
+            await venue.send(sell(market, 0, 5), market.order(1, 0))
+            await venue.acts_once(lambda acts: len(acts) == 1)
+            await venue.send(market.order(1, 1))
+            await venue.acts_once(lambda acts: len(acts) == 2)
+            with market.database.begin() as connection:
+                reason = "ExchangeKeysDiffer(sequencer=0x1, watcher=0x2)"
+                set_act_state(connection, 1, 1, ActState.REFUSED, reason=reason)
+            await venue.acts_once(lambda acts: len(acts) == 3)
+            await asyncio.sleep(1.5)
+            return venue.acts()
+
+    acts = asyncio.run(scene())
+    assert [(act.first_trade, act.last_trade) for act in acts] == [(1, 1), (2, 2), (1, 2)]
+    assert standing(acts) == [acts[2]]
+    venue.check(acts[2])
