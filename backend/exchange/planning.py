@@ -106,14 +106,25 @@ def replaced(acts: Sequence[VenueAct]) -> list[VenueAct]:
 def covered_by(
     acts: Iterable[VenueAct], settled: Covered, voids: Sequence[TradesVoided]
 ) -> Covered:
-    """How far the acts that stand go; one that holds what was voided since ends the count."""
+    """How far the acts that stand go; the first that the chain can never take ends the count.
+
+    That is one that holds what was voided since, or of which the chain has settled a part.
+    """
     trade, withdrawal = settled
     for act in standing(acts):
         if act.kind is ActKind.BATCH and any(_holds(act, void) for void in voids):
             break
+        if _is_passed_in_part(act, settled):
+            break
         trade = max(trade, act.last_trade)
         withdrawal = max(withdrawal, act.last_withdrawal)
     return Covered(trade, withdrawal)
+
+
+def _is_passed_in_part(act: VenueAct, settled: Covered) -> bool:
+    begun = act.first_trade <= settled.trade or act.first_withdrawal <= settled.withdrawal
+    ended = act.last_trade <= settled.trade and act.last_withdrawal <= settled.withdrawal
+    return begun and not ended
 
 
 def _holds(act: VenueAct, void: TradesVoided) -> bool:

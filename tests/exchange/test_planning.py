@@ -184,6 +184,21 @@ def test_an_act_that_holds_what_was_voided_since_is_cut_anew_and_replaced() -> N
     assert replaced([settled, again, void]) == []
 
 
+def test_an_act_of_which_the_chain_has_settled_a_part_is_cut_anew() -> None:
+    """Both an act and the one that replaced it were signed: the chain took the shorter one."""
+    journal = SignedJournal()
+    for _ in range(4):
+        journal.trade()
+    whole = stored(2, batch(plan(journal)))
+    journal.settle(2)
+    covered = covered_by([whole], Covered(2, 0), ())
+    assert covered == Covered(2, 0)
+    rest = stored(3, batch(plan(journal, covered)))
+    assert (rest.first_trade, rest.last_trade) == (3, 4)
+    assert replaced([whole, rest]) == [whole]
+    assert covered_by([whole, rest], Covered(2, 0), ()) == Covered(4, 0)
+
+
 def test_what_the_chain_has_settled_counts_without_an_act() -> None:
     journal = SignedJournal()
     journal.trade()
