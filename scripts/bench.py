@@ -11,9 +11,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import bench_import, bench_index, bench_orders, bench_retirements, bench_signatures
+from scripts import (
+    bench_engine,
+    bench_import,
+    bench_index,
+    bench_orders,
+    bench_retirements,
+    bench_signatures,
+)
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
+    "engine": bench_engine.run,
     "import": bench_import.run,
     "index": bench_index.run,
     "orders": bench_orders.run,
