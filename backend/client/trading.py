@@ -147,7 +147,7 @@ class Trader:
     def cancel(self, nonce: int) -> Placed:
         """Cancel the order with this nonce, or use the nonce up before an order has it."""
         message = Cancel(self.account_id, nonce)
-        return self._send(PlaceCancel(message, self.sign(message)))
+        return self._send(PlaceCancel(message, self.sign(message)))[0]
 
     def cancel_all(self, instrument: int = 0, *, nonce: int | None = None) -> Placed:
         """Cancel every open order, of one instrument or of all."""
@@ -238,11 +238,11 @@ class Trader:
     def _numbered(self, make: Callable[[int], TraderCommand], nonce: int | None) -> Placed:
         """Send under the given nonce, or under the first of the next ones that is free."""
         if nonce is not None:
-            return self._send(make(nonce))
+            return self._send(make(nonce))[0]
         for _ in range(CONFLICTS):
             number = self.take_nonce()
             try:
-                return self._send(make(number))
+                placed, attempts = self._send(make(number))
             except Conflict:
                 # The API's account was behind, or this key trades elsewhere: nothing was placed.
                 continue
@@ -251,17 +251,22 @@ class Trader:
                 too_far = error.values.get("code") == "nonce-too-far"
                 self._next = None if too_far else number
                 raise
+            if not placed.repeated or attempts > 1:
+                return placed
+            # Sent once and answered as a repetition: an equal message placed it before this one.
         raise Conflict(f"{CONFLICTS} nonces in a row were used by others: is this key shared?")
 
-    def _send(self, command: TraderCommand) -> Placed:
+    def _send(self, command: TraderCommand) -> tuple[Placed, int]:
+        """The answer, and how many attempts it took."""
         path = _PATHS[typed(command[0])[1]][0]
-        return self._read(command, self._post(path, _shown(command))[0])
+        results, attempts = self._post(path, _shown(command))
+        return self._read(command, results[0]), attempts
 
     def _send_all(
         self, path: str, body: dict[str, Any], commands: Sequence[TraderCommand]
     ) -> list[Placed | CausewayError]:
         answers: list[Placed | CausewayError] = []
-        for command, shown in zip(commands, self._post(path, body), strict=True):
+        for command, shown in zip(commands, self._post(path, body)[0], strict=True):
             try:
                 answers.append(self._read(command, shown))
             except CausewayError as error:
@@ -273,13 +278,15 @@ class Trader:
             raise error_of(shown["problem"], shown["problem"].get("status", 422))
         return read_answer(command, shown, self.client.check_acknowledgement)
 
-    def _post(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The results, asked for until somebody knows them."""
+    def _post(self, path: str, body: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+        """The results, asked for until somebody knows them, and how often that was."""
         deadline = time.monotonic() + self.patience
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 answer = self.client.post(path, body)
-                return list(answer["results"])
+                return list(answer["results"]), attempt
             except (VenueUnavailable, OutcomeUnknown):
                 if time.monotonic() > deadline:
                     raise
