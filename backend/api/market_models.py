@@ -411,7 +411,10 @@ class ExchangeBalanceModel(Model):
     asset: AssetName
     balance: Integer = Field(description="Tradable, as of the last settlement.")
     claimable: Integer = Field(description="`claim` pays it out, whoever sends it.")
-    exit_requested_at: Integer | None = Field(description="Unix seconds, while an exit runs.")
+    exit_requested_at: Integer | None = Field(
+        description="Unix seconds. The exit can be executed two windows later and lapses, without"
+        " an event, one window after that."
+    )
 
 
 class ActModel(OnChain):
