@@ -72,8 +72,8 @@ def sequencer() -> None:
 @journal_app.command("export")
 def export(file: Path = typer.Argument(help="File to write."), as_json: bool = JSON_OPTION) -> None:
     """Write the whole journal into one file that anybody can verify without a database."""
-    with reporting(as_json):
-        count = do_export(Context.load(as_json), file)
+    with reporting(as_json), Context.load(as_json) as context:
+        count = do_export(context, file)
         document = {"entries": count, "file": str(file)}
         emit(as_json, document, lambda: say(f"journal: {count} entries written to {file}"))
 
@@ -113,8 +113,7 @@ def verify(
 @journal_app.command("replay")
 def replay(as_json: bool = JSON_OPTION) -> None:
     """Replay the database's journal from its first entry and compare every event."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         journal = Journal(context.database, context.settings.venue)
         _tell(as_json, check_journal(_stored(journal), replay=True))
 

@@ -79,8 +79,9 @@ class Journal:
 
     def read(self, from_seq: int, limit: int = 1_000) -> list[JournalRow]:
         """Committed entries from a number on."""
-        query = f"{_SELECT} AND seq >= %s ORDER BY seq LIMIT %s"
-        return _rows(self._fetch(query, (self.venue, from_seq, limit)))
+        # Numbers have no gaps, so a range of them is a page: any plan reads no more than that.
+        query = f"{_SELECT} AND seq >= %s AND seq < %s ORDER BY seq"
+        return _rows(self._fetch(query, (self.venue, from_seq, from_seq + limit)))
 
     def find(self, trader: Account, nonce: int) -> list[JournalRow]:
         """Entries under a nonce, oldest first: the command that used it, cancels that name it."""
