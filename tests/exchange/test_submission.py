@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
 
+from backend.chain.keys import KeyStore
 from backend.chain.signatures import NO_SIGNATURE
 from backend.domain.batches import compact_signature
 from backend.domain.commands import (
@@ -24,10 +28,11 @@ from backend.domain.orders import Conditions, Order, TimeInForce, account_of
 from backend.domain.venue_events import VoidReason
 from backend.errors import ChainBehind, JournalInconsistent
 from backend.exchange.submission import call_data
+from backend.exchange.watcher import Watch
 from backend.matching.engine import Engine
 from backend.store.venue_acts import ActKind, ActState, VenueAct
 from tests.conftest import AnvilFactory, DatabaseFactory
-from tests.exchange.live import KILOGRAMS, MONEY, PAYER, LiveVenue
+from tests.exchange.live import KILOGRAMS, MONEY, PAYER, WATCHER, LiveVenue
 
 pytestmark = pytest.mark.integration
 
@@ -300,3 +305,41 @@ def test_an_own_view_of_the_chain_finds_what_a_journal_invents_changes_or_leaves
     early = void._replace(block_time=head.timestamp)
     with pytest.raises(JournalInconsistent, match="before the fact"):
         at_first(CreditDeposit, lambda _: early)
+
+
+def test_a_watcher_process_is_killed_and_comes_back(venue: LiveVenue, tmp_path: Path) -> None:
+    seller, buyer = venue.holders[:2]
+    environment = {
+        **os.environ,
+        "CAUSEWAY_HOME": str(tmp_path / "home"),
+        "CAUSEWAY_DATABASE_URL": venue.database_url,
+        "CAUSEWAY_NATS_URL": venue.nats_url,
+        "CAUSEWAY_CHAIN_URL": venue.rpc.url,
+        "CAUSEWAY_CHAIN_ID": str(venue.deployment.chain_id),
+        "CAUSEWAY_DEPLOYMENT": str(tmp_path / "deployment.json"),
+    }
+    KeyStore(tmp_path / "home" / "keys").add("watcher", WATCHER.private_key)
+    command = [sys.executable, "-m", "backend.cli", "watcher"]
+
+    async def scene() -> None:
+        async with venue.leading(), venue.working():
+            await venue.funded()
+            await venue.say(venue.order(seller, SELL, 9))
+            for number in (1, 2):
+                process = subprocess.Popen(command, env=environment)
+                try:
+                    await venue.say(venue.order(buyer, BUY, 1))
+                    await venue.once(lambda n=number: len(venue.acts()) == n)  # type: ignore[misc]
+                finally:
+                    process.kill() if number == 1 else process.terminate()
+                    await asyncio.to_thread(process.wait)
+            assert process.returncode == 0
+
+    asyncio.run(scene())
+    assert [act.last_trade for act in venue.acts()] == [1, 2]
+    snapshot = tmp_path / "home" / "watcher" / "venue-1.snapshot"
+    watch = Watch(WATCHER, venue.domain, venue.journal, venue.own_chain(), snapshot)
+    assert watch.head == venue.journal.tail()
+    watch.follow()
+    assert watch.stopped is None
+    watch.chain._rpc.close()
