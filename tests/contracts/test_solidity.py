@@ -46,7 +46,7 @@ def test_every_solidity_test_passes(output: str) -> None:
     assert not re.search(r"^\s*[1-9]\d* (failing|skipped)", output, re.M), output
 
 
-@pytest.mark.parametrize("law", ["L1", "L2", "L4", "L5_L10", "L11"])
+@pytest.mark.parametrize("law", ["L1", "L2", "L4", "L5_L10", "L6", "L7", "L8", "L11"])
 def test_every_law_of_the_contracts_has_an_invariant(output: str, law: str) -> None:
     assert re.search(rf"invariant_{law}_\w+\(\) \(runs: [1-9]\d*\)", output)
 
