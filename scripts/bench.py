@@ -17,6 +17,7 @@ from scripts import (
     bench_index,
     bench_orders,
     bench_retirements,
+    bench_sequencer,
     bench_signatures,
 )
 
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "index": bench_index.run,
     "orders": bench_orders.run,
     "retirements": bench_retirements.run,
+    "sequencer": bench_sequencer.run,
     "signatures": bench_signatures.run,
 }
 
