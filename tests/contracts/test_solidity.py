@@ -54,3 +54,20 @@ def test_every_law_of_the_contracts_has_an_invariant(output: str, law: str) -> N
 def test_every_test_file_was_run(output: str) -> None:
     for path in (REPOSITORY / "tests" / "contracts").glob("*.t.sol"):
         assert f"{path.name}:" in output
+
+
+def test_every_bound_on_the_page_of_stolen_keys_is_a_test_that_exists() -> None:
+    page = (REPOSITORY / "docs" / "stolen-keys.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:test|invariant)_\w+)`", page))
+    assert len(named) >= 20
+    sources = [*(REPOSITORY / "tests").rglob("*.t.sol"), *(REPOSITORY / "tests").rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    assert {name for name in named if not re.search(rf"(?:function|def) {name}\(", text)} == set()
+
+
+def test_every_test_of_a_stolen_key_is_on_the_page() -> None:
+    page = (REPOSITORY / "docs" / "stolen-keys.md").read_text(encoding="utf-8")
+    source = (REPOSITORY / "tests" / "contracts" / "StolenKeys.t.sol").read_text(encoding="utf-8")
+    shown = re.findall(r"function (test_stolen_\w+)", source)
+    assert shown
+    assert [name for name in shown if f"`{name}`" not in page] == []
