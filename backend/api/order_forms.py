@@ -17,7 +17,6 @@ import orjson
 from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 
 from backend.bus.venue_messages import Answer, AnswerCode
-from backend.domain.acknowledgements import encode_path
 from backend.domain.commands import (
     PlaceCancel,
     PlaceCancelAll,
@@ -26,7 +25,7 @@ from backend.domain.commands import (
     TraderCommand,
 )
 from backend.domain.eip712 import Types
-from backend.domain.journal import Entry, read_head
+from backend.domain.journal import Entry, hash_entry, read_head
 from backend.domain.orders import (
     CANCEL_ALL_TYPES,
     CANCEL_TYPES,
@@ -327,8 +326,6 @@ NOT_TAKEN: Final = {
 
 def show_answer(command: TraderCommand, answer: Answer) -> dict[str, Any]:
     """A journalled answer: what became of the command, and what proves that it was given."""
-    acknowledged = answer.acknowledgement
-    assert acknowledged is not None
     trader, nonce = command[0].trader, command[0].nonce
     # The entry holds the command as it was sent, so only its head is read.
     entry = Entry(*read_head(answer.entry), command)
@@ -365,9 +362,9 @@ def show_answer(command: TraderCommand, answer: Answer) -> dict[str, Any]:
         "reason": refused,
         "events": [as_json(message) for message in own],
         "entry": "0x" + answer.entry.hex(),
-        "entry_hash": "0x" + acknowledged.entry_hash.hex(),
+        "entry_hash": "0x" + hash_entry(answer.entry).hex(),
         "acknowledgement": {
-            "path": "0x" + encode_path(acknowledged.path).hex(),
-            "signature": "0x" + acknowledged.signature.hex(),
+            "path": "0x" + answer.path.hex(),
+            "signature": "0x" + answer.signature.hex(),
         },
     }

@@ -7,7 +7,7 @@ with the entries after it. `as_json` is the one form in which messages leave the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -390,7 +390,7 @@ class Depth:
 
 # ── the form outside ─────────────────────────────────────────────────────────────────────────
 
-_NAMES: Final = {
+_NAMES: Final[dict[type[Any], str]] = {
     LevelChange: "level_change",
     Level: "level",
     Print: "trade",
@@ -434,13 +434,25 @@ def as_json(message: PublicMessage | AccountMessage) -> dict[str, Any]:
     """Type and fields: integers as decimal strings, sides and reasons by name."""
     kind = type(message)
     shown: dict[str, Any] = {"type": _NAMES[kind]}
-    for field, value in zip(message._fields, message, strict=True):
-        if field == "asset":
-            shown[field] = show_asset(value)
-        elif field in ("side", "taker_side"):
-            shown[field] = Side(value).name.lower()
-        elif field == "reason":
-            shown[field] = _REASONS[kind](value).name.lower()
-        else:
-            shown[field] = value if isinstance(value, bool) else str(value)
+    # Every answer and every stream comes through here: one table look-up a field.
+    for (field, show), value in zip(_SHOWN[kind], message, strict=True):
+        shown[field] = show(value)
     return shown
+
+
+def _shower(kind: type[Any], field: str) -> Callable[[Any], Any]:
+    """How a field of a message is shown."""
+    if field in ("asset", "instrument"):
+        return show_asset
+    if field in ("side", "taker_side"):
+        return {int(side): side.name.lower() for side in Side}.__getitem__
+    if field == "reason":
+        return {int(reason): reason.name.lower() for reason in _REASONS[kind]}.__getitem__
+    if field in ("maker", "retired"):
+        return bool
+    return str
+
+
+_SHOWN: Final = {
+    kind: tuple((field, _shower(kind, field)) for field in kind._fields) for kind in _NAMES
+}
