@@ -10,7 +10,7 @@ from eth_utils.crypto import keccak
 from backend.audit.evidence import Evidence
 from backend.audit.report import CodeReport, Status
 from backend.chain.abi import SHARED_ABI
-from backend.chain.blueprint import WIRING
+from backend.chain.blueprint import FIXED, WIRING
 from backend.chain.compiler import CompiledContract
 from backend.chain.manifest import DeployedContract, Deployment
 from backend.chain.rpc import Rpc
@@ -132,11 +132,16 @@ def _source_problems(
 
 
 def check_wiring(evidence: Evidence) -> list[tuple[str, str]]:
-    """Immutables of the contracts that must name each other; what they name instead, if not."""
-    contracts = evidence.deployment.contracts
-    answers = evidence.views("wiring", [(owner, name, ()) for owner, name, _ in WIRING])
-    return [
+    """Immutables that must name another contract or repeat a setting; what they say, if not."""
+    contracts, settings = evidence.deployment.contracts, evidence.deployment.settings
+    answers = evidence.views("wiring", [(owner, name, ()) for owner, name, _ in (*WIRING, *FIXED)])
+    problems = [
         (owner, f"its {name} is {answer}, not {other}")
-        for (owner, name, other), answer in zip(WIRING, answers, strict=True)
+        for (owner, name, other), answer in zip(WIRING, answers[: len(WIRING)], strict=True)
         if answer != contracts[other].address
     ]
+    for (owner, name, setting), answer in zip(FIXED, answers[len(WIRING) :], strict=True):
+        said = settings.get(setting)
+        if answer != said:
+            problems.append((owner, f"its {name} is {answer}, the file's {setting} is {said}"))
+    return problems

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from backend.audit.evidence import Evidence, View, ViewFailed
 from backend.audit.report import Findings
+from backend.audit.venue_powers import Venue
 from backend.chain import abi, blueprint
 from backend.domain.events import ChainEvent
 from backend.errors import CausewayError
@@ -46,14 +47,25 @@ _SCHEDULED, _EXECUTED, _CANCELLED = "OperationScheduled", "OperationExecuted", "
 _CONTRACTS: Final = (
     _MANAGER, "Trust", "LegalOrders", "Participants", "CarbonCredits", "Exchange",
 )  # fmt: skip
-#: (contract, function) that makes or unmakes somebody whose signature counts.
-_APPOINTING: Final = (
-    ("Trust", "setSigner"),
-    ("Trust", "setThresholds"),
-    ("LegalOrders", "setSigner"),
-    ("LegalOrders", "setThresholds"),
-    ("Exchange", "setKeys"),
-)
+#: Powers over what is signed, admitted, listed and paid, and the least delay of who has them.
+POWERS: Final[Mapping[tuple[str, str], int]] = {
+    ("Trust", "setSigner"): blueprint.SIGNER_DELAY,
+    ("Trust", "setThresholds"): blueprint.SIGNER_DELAY,
+    ("LegalOrders", "setSigner"): blueprint.SIGNER_DELAY,
+    ("LegalOrders", "setThresholds"): blueprint.SIGNER_DELAY,
+    ("Exchange", "setKeys"): blueprint.SIGNER_DELAY,
+    ("Exchange", "unpause"): blueprint.SIGNER_DELAY,
+    ("Exchange", "setAsset"): blueprint.ADMIN_DELAY,
+    ("Exchange", "setFeePayees"): blueprint.ADMIN_DELAY,
+    ("Exchange", "pause"): 0,
+    ("Participants", "addCausewayContract"): blueprint.ADMIN_DELAY,
+}
+#: Nothing of value happens before the powers are where the file says.
+_USE: Final = {
+    "ReceiptMinted": "a receipt was minted",
+    "BatchSettled": "a batch was settled",
+    "Deposited": "something was deposited",
+}
 
 
 def label(role: int) -> str:
@@ -75,6 +87,7 @@ class Manager:
     scheduled: dict[tuple[str, int], ChainEvent] = field(default_factory=dict)
     signers: dict[tuple[str, str], int] = field(default_factory=dict)
     thresholds: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    venue: Venue = field(default_factory=Venue)
     #: The event that ended the deployer's powers; everything before it is the set-up.
     renounced: ChainEvent | None = None
     operations: int = 0
@@ -119,8 +132,8 @@ class Manager:
         elif name == "AuthorityUpdated":
             if args["authority"] != self.evidence.deployment[_MANAGER]:
                 self._broken(f"{event.contract} was put under {args['authority']}", event)
-        elif name == "ReceiptMinted" and self.renounced is None:
-            self._broken("a receipt was minted before the deployer renounced its powers", event)
+        elif name in _USE and self.renounced is None:
+            self._broken(f"{_USE[name]} before the deployer renounced its powers", event)
         elif name in _CAUSES:
             if self.renounced is None:
                 self._check_of_set_up(event)
@@ -149,6 +162,7 @@ class Manager:
             self.signers[event.contract, args["signer"]] = args["role"]
         elif name in _THRESHOLDS:
             self.thresholds[event.contract] = tuple(args.values())
+        self.venue.apply(event)
 
     def _execute(self, event: ChainEvent, executed: list[tuple[ChainEvent, int]]) -> None:
         self.operations += 1
@@ -251,6 +265,8 @@ class Manager:
         for role in blueprint.guarded_roles():
             if self.guardians.get(role, (None,))[0] != blueprint.GUARDIAN:
                 self._broken(f"the set-up left {label(role)} without the guardian", event)
+        for problem in self.venue.missing(self.evidence.deployment):
+            self._broken(f"Exchange: {problem}", event)
 
     def _signers_of_file(self) -> dict[tuple[str, str], int]:
         roles = self.evidence.deployment.roles
@@ -294,7 +310,7 @@ class Manager:
         for (contract, signer), number in self.signers.items():
             if signer == self._deployer and number:
                 self._broken(f"the deployer {signer} is a signer of {contract}", self.renounced)
-        for contract, function in _APPOINTING:
+        for contract, function in POWERS:
             role, changed = self._role_of(contract, function)
             if role == PUBLIC_ROLE:
                 self._broken(f"anybody may call {contract}.{function}", changed)
@@ -305,9 +321,9 @@ class Manager:
         return self.function_roles.get((target, selector), (blueprint.ADMIN, None))
 
     def _needed(self, role: int) -> int:
-        """Shortest delay for holding a role: also one that came to manage signers later."""
-        managing = {self._role_of(contract, function)[0] for contract, function in _APPOINTING}
-        return max(DELAYS.get(role, 0), blueprint.SIGNER_DELAY if role in managing else 0)
+        """Shortest delay for holding a role: also one that came to such a power later."""
+        powers = [needed for power, needed in POWERS.items() if self._role_of(*power)[0] == role]
+        return max([DELAYS.get(role, 0), *powers])
 
     def _short(self, role: int, account: str, delay: int, event: ChainEvent) -> None:
         needed = self._needed(role)
@@ -339,6 +355,8 @@ class Manager:
                     f"AccessManager stores another role for {selector} of {target} than it "
                     "published", event, stored=_text(answer), published=published,
                 )  # fmt: skip
+        for problem, said in self.venue.differing(self.evidence):
+            self._broken(f"Participants: {problem}", said)
 
     def _holders(self) -> list[tuple[int, str, int]]:
         return blueprint.role_holders(self.evidence.deployment.roles)

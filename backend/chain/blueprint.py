@@ -227,6 +227,16 @@ def venue_set_up(
     ]
 
 
+#: What `Participants` stores of a contract of Causeway, and nobody can change.
+CAUSEWAY_CONTRACT: Final[Mapping[str, int | str]] = {
+    "tier": 255,
+    "jurisdiction": "0x0000",
+    "expiry": 2**40 - 1,
+    "frozenSince": 0,
+    "frozenSeconds": 0,
+}
+
+
 def _manager_calls(blueprint: Blueprint) -> list[bytes]:
     calls = []
 
@@ -280,4 +290,10 @@ WIRING: Final = (
     ("Exchange", "authority", "AccessManager"),
     ("Exchange", "PARTICIPANTS", "Participants"),
     ("Exchange", "CREDITS", "CarbonCredits"),
+)
+#: (contract, getter, setting that it must give).
+FIXED: Final = (
+    ("LegalOrders", "delay", "legal_order_delay"),
+    ("Exchange", "WINDOW", "window_seconds"),
+    ("Exchange", "SKEW", "skew_seconds"),
 )

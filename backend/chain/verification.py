@@ -98,9 +98,12 @@ def _wiring_checks(deployment: Deployment) -> list[_Check]:
     checks: list[_Check] = [
         (contract, getter, (), deployment[target]) for contract, getter, target in blueprint.WIRING
     ]
-    checks.append(("LegalOrders", "delay", (), deployment.settings["legal_order_delay"]))
-    checks.append(("Exchange", "WINDOW", (), deployment.settings["window_seconds"]))
-    checks.append(("Exchange", "SKEW", (), deployment.settings["skew_seconds"]))
+    for contract, getter, setting in blueprint.FIXED:
+        if setting not in deployment.settings:
+            raise DeploymentMismatch(f"the deployment has no setting {setting}", setting=setting)
+        checks.append((contract, getter, (), deployment.settings[setting]))
+    venue = (deployment["Exchange"],)
+    checks.append(("Participants", "participant", venue, dict(blueprint.CAUSEWAY_CONTRACT)))
     return checks
 
 
@@ -148,7 +151,12 @@ def _venue_checks(deployment: Deployment) -> list[_Check]:
         "developer": roles.fee_developer,
         "developerShareBps": deployment.settings["developer_share_bps"],
     }
-    return [("Exchange", "keys", (), keys), ("Exchange", "feePayees", (), payees)]
+    listed = [deployment[name] for name in blueprint.ASSETS if name in deployment.contracts]
+    return [
+        ("Exchange", "keys", (), keys),
+        ("Exchange", "feePayees", (), payees),
+        *(("Exchange", "isListed", (asset,), True) for asset in listed),
+    ]
 
 
 def role_members(rpc: Rpc, deployment: Deployment, last_block: int) -> set[tuple[int, str]]:

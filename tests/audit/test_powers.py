@@ -199,3 +199,75 @@ def test_l5_a_role_stored_without_a_log_is_found(scene: Scene) -> None:
     (slot,) = scene.slots("AccessManager", "hasRole", blueprint.ADMIN, deployer)
     scene.store("AccessManager", slot, 1)
     about(scene.breaks("L5"), f"{deployer} holds ADMIN, other than was published")
+
+
+# ------------------------------------------------------------------ the Exchange
+
+
+def without(what: str) -> Any:
+    """A set-up that leaves one step out."""
+    return lambda steps: [step for step in steps if step.what != what]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "found"),
+    [
+        ("Exchange.setKeys", "Exchange: the set-up gave it no keys"),
+        ("Exchange.setFeePayees", "Exchange: the set-up named nobody to pay its fees to"),
+        ("Exchange.setAsset", "Exchange: the set-up did not list 0x"),
+        ("Participants.addCausewayContract", "the set-up did not make it a contract of Causeway"),
+    ],
+)
+def test_l5_a_set_up_that_left_the_exchange_unfinished_is_found(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str, found: str
+) -> None:
+    path = tmp_path / "deployment.json"
+    dishonest(scene, path, monkeypatch, without(left_out))
+    about(l5_of(scene, path), found)
+
+
+def test_l5_keys_payees_and_assets_changed_after_their_delays_hold(scene: Scene) -> None:
+    carry_out(scene, "Exchange", "setKeys", (scene.key("sequencer").address, NEWCOMER), 3)
+    carry_out(scene, "Exchange", "setAsset", (scene.deployment["USD"], False), 7)
+    carry_out(scene, "Exchange", "setFeePayees", (NEWCOMER, NEWCOMER, 0), 7)
+    pause = abi.encode_call("Exchange", "pause", ())
+    scene.send(scene.key("guardian"), "Exchange", pause)
+    carry_out(scene, "Exchange", "unpause", (), 3)
+    scene.send(scene.key("guardian"), "Exchange", pause)
+    law = l5(scene)
+    assert (law.status, law.breaks) == (Status.HOLDS, ())
+    assert law.figures["changes_after_set_up"] == law.figures["operations"] == 4
+
+
+def test_l5_keys_of_the_exchange_set_without_a_scheduled_operation_are_found(scene: Scene) -> None:
+    shorten(scene, blueprint.SIGNERS_ADMIN, 0)
+    data = abi.encode_call("Exchange", "setKeys", (scene.key("sequencer").address, NEWCOMER))
+    scene.send(scene.key("admin"), "Exchange", data)
+    found = about(scene.breaks("L5"), "KeysSet(")
+    assert "without a scheduled operation" in found.what
+    assert found.amounts["needed_seconds"] == 3 * DAY
+
+
+@pytest.mark.parametrize(
+    ("contract", "function", "role", "needed"),
+    [
+        ("Exchange", "setKeys", blueprint.REGISTRAR, 3 * DAY),
+        ("Exchange", "unpause", blueprint.GUARDIAN, 3 * DAY),
+        ("Exchange", "setAsset", blueprint.SIGNERS_ADMIN, 7 * DAY),
+        ("Exchange", "setFeePayees", blueprint.SIGNERS_ADMIN, 7 * DAY),
+        ("Participants", "addCausewayContract", blueprint.REGISTRAR, 7 * DAY),
+    ],
+)
+def test_l5_a_power_handed_to_a_role_with_a_shorter_delay_is_found(
+    scene: Scene, contract: str, function: str, role: int, needed: int
+) -> None:
+    args = (scene.deployment[contract], [abi.selector(contract, function)], role)
+    carry_out(scene, "AccessManager", "setTargetFunctionRole", args, 7)
+    about(scene.breaks("L5"), f", {needed} s are needed")
+
+
+def test_l5_an_exchange_that_is_stored_as_somebody_else_is_found(scene: Scene) -> None:
+    exchange = scene.deployment["Exchange"]
+    (slot,) = scene.slots("Participants", "participant", exchange)
+    scene.store("Participants", slot, scene.word("Participants", slot) - 254)
+    about(scene.breaks("L5"), f"Participants: participant({exchange}) is {{'tier': 1")
