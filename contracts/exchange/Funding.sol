@@ -130,7 +130,10 @@ abstract contract Funding is Ledger, IERC1155Receiver {
         }
 
         AccountSlots.write(slot, AccountSlots.withoutClaimable(word));
-        _totals[asset] -= amount;
+        // What is claimable is part of the total.
+        unchecked {
+            _totals[asset] -= amount;
+        }
 
         emit Claimed(account, asset, amount);
         if (asset >= FIRST_CLASS) {

@@ -398,34 +398,62 @@ abstract contract Settlement is Exits, Venue {
     function _fillOrders(Run memory run) private {
         unchecked {
             uint256 order = run.ordersAt;
-            uint256 exits = run.exits;
-            for (uint256 i = 0; i < run.orderCount; ++i) {
-                uint256 trader = uint160(RawMemory.load(order));
-                uint256 packed = RawMemory.load(order + 0x20);
-                uint256 state = RawMemory.load(order + 0x40);
-                uint256 nonce = packed >> 176 & type(uint48).max;
-                uint256 tonnes = state & type(uint56).max;
-                if (tonnes == 0) {
-                    Refusal.two(IExchange.BatchOrderUnused.selector, trader, nonce);
+            uint256 end = order + run.orderCount * BatchTables.ORDER_BYTES;
+            for (; order != end; order += BatchTables.ORDER_BYTES) {
+                uint256 slot;
+                uint256 word;
+                uint256 special = run.exits;
+                uint256 fill;
+                uint256 most = AccountSlots.MAX_FILL;
+                uint256 trader = AccountSlots.FILL_TAG | BatchTables.traderOf(order);
+                // Safe: writes the scratch space only. `special` collects, without a branch for
+                // each, whatever needs a closer look: nothing filled, too much filled, an ended
+                // nonce, retire-on-fill.
+                assembly ("memory-safe") {
+                    let packed := mload(add(order, 0x20))
+                    let nonce := and(shr(176, packed), 0xffffffffffff)
+                    let tonnes := and(mload(add(order, 0x40)), 0xffffffffffffff)
+                    mstore(0x00, shr(2, nonce))
+                    mstore(0x20, trader)
+                    slot := keccak256(0x00, 0x40)
+                    word := sload(slot)
+                    nonce := and(nonce, 3)
+                    let shift := mul(nonce, 53)
+                    let filled := add(and(shr(shift, word), most), tonnes)
+                    special := or(special, iszero(tonnes))
+                    special := or(special, gt(filled, and(shr(120, packed), 0xffffffffffffff)))
+                    special := or(special, gt(filled, most))
+                    special := or(special, and(shr(add(212, nonce), word), 1))
+                    special := or(special, and(packed, RETIRE_FLAG))
+                    fill := shl(shift, tonnes)
                 }
-                bytes32 slot = AccountSlots.fillSlot(trader, nonce);
-                uint256 word = AccountSlots.read(slot);
-                uint256 filled = AccountSlots.filled(word, nonce) + tonnes;
-                uint256 limit = packed >> 120 & type(uint56).max;
-                if (filled > limit || filled > AccountSlots.MAX_FILL) {
-                    Refusal.four(IExchange.OrderOverfilled.selector, trader, nonce, filled, limit);
-                }
-                if (AccountSlots.isKilled(word, nonce)) {
-                    _requireInTime(trader, nonce, state >> 56 & type(uint40).max);
-                }
-                if (exits != 0) _requireStaying(order, nonce, state >> 56 & type(uint40).max);
+                if (special != 0) _fillSpecially(run.exits, order, word);
+                AccountSlots.write(bytes32(slot), word + fill);
+            }
+        }
+    }
 
-                AccountSlots.write(slot, AccountSlots.addFilled(word, nonce, tonnes));
-                if (packed & RETIRE_FLAG != 0) {
-                    _earmarks[bytes32(RawMemory.load(order + 0x60))] +=
-                        tonnes * KILOGRAMS_PER_TONNE;
-                }
-                order += BatchTables.ORDER_BYTES;
+    /// @dev What `_fillOrders` found to look at closer. Earmarks what was bought to retire.
+    function _fillSpecially(uint256 exits, uint256 order, uint256 word) private {
+        unchecked {
+            uint256 trader = BatchTables.traderOf(order);
+            uint256 packed = RawMemory.load(order + 0x20);
+            uint256 state = RawMemory.load(order + 0x40);
+            uint256 nonce = BatchTables.nonceOf(packed);
+            uint256 tonnes = state & type(uint56).max;
+            if (tonnes == 0) Refusal.two(IExchange.BatchOrderUnused.selector, trader, nonce);
+            uint256 filled = AccountSlots.filled(word, nonce) + tonnes;
+            uint256 limit = packed >> 120 & type(uint56).max;
+            if (filled > limit || filled > AccountSlots.MAX_FILL) {
+                Refusal.four(
+                    IExchange.OrderOverfilled.selector, trader, nonce, filled, limit
+                );
+            }
+            uint256 matchTime = state >> 56 & type(uint40).max;
+            if (AccountSlots.isKilled(word, nonce)) _requireInTime(trader, nonce, matchTime);
+            if (exits != 0) _requireStaying(order, nonce, matchTime);
+            if (packed & RETIRE_FLAG != 0) {
+                _earmarks[bytes32(RawMemory.load(order + 0x60))] += tonnes * KILOGRAMS_PER_TONNE;
             }
         }
     }
@@ -535,21 +563,28 @@ abstract contract Settlement is Exits, Venue {
     function _writeLegs(Run memory run) private {
         unchecked {
             uint256 end = run.ordersAt;
-            for (uint256 leg = run.legsAt; leg != end; leg += BatchTables.LEG_BYTES) {
-                uint256 word = RawMemory.load(leg + 0x20);
-                uint256 tagged = RawMemory.load(leg + 0x40);
-                int256 change = BatchTables.changeOf(tagged);
-                uint256 balance = AccountSlots.balance(word);
-                uint256 changed = balance + uint256(change);
-                if (changed > AccountSlots.MAX_BALANCE) {
-                    (uint256 account, uint256 asset) = run.ownerOf(tagged);
-                    Refusal.four(
-                        IExchange.AccountShort.selector, account, asset, balance, uint256(change)
-                    );
+            uint256 leg = run.legsAt;
+            uint256 most = AccountSlots.MAX_BALANCE;
+            // Safe: only reads the legs' records. With the balance's bits sure to hold the sum,
+            // adding the change to the whole word changes nothing else in it.
+            assembly ("memory-safe") {
+                for {} lt(leg, end) { leg := add(leg, 0x60) } {
+                    let word := mload(add(leg, 0x20))
+                    let change := sar(48, mload(add(leg, 0x40)))
+                    if gt(add(and(word, most), change), most) { break }
+                    sstore(mload(leg), add(word, change))
                 }
-                bytes32 slot = bytes32(RawMemory.load(leg));
-                AccountSlots.write(slot, AccountSlots.withBalance(word, changed));
             }
+            if (leg == end) return;
+            uint256 tagged = RawMemory.load(leg + 0x40);
+            (uint256 account, uint256 asset) = run.ownerOf(tagged);
+            Refusal.four(
+                IExchange.AccountShort.selector,
+                account,
+                asset,
+                AccountSlots.balance(RawMemory.load(leg + 0x20)),
+                uint256(BatchTables.changeOf(tagged))
+            );
         }
     }
 

@@ -132,6 +132,9 @@ abstract contract TraderActs is Ledger {
         _requireNotFrozen(order.trader);
 
         _earmarks[digest] = 0;
-        _totals[order.instrument] -= kilograms;
+        // What is earmarked is part of the total.
+        unchecked {
+            _totals[order.instrument] -= kilograms;
+        }
     }
 }

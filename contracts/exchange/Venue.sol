@@ -36,8 +36,9 @@ abstract contract Venue is Ledger {
     Guard internal _guard;
     Progress internal _progress;
     bytes32 internal _head;
-    /// @dev Every pause that has ended, in order.
-    Pause[] private _pauses;
+    /// @dev Every pause that has ended, by its number from 0.
+    mapping(uint256 number => Pause) private _pauses;
+    uint256 private _pauseCount;
     address private _sequencer;
     address private _watcher;
     address private _operator;
@@ -96,7 +97,10 @@ abstract contract Venue is Ledger {
 
         _guard.pausedSince = 0;
         _guard.pausesEnd = uint40(block.timestamp);
-        _pauses.push(Pause(since, uint40(block.timestamp)));
+        // Counted one by one.
+        unchecked {
+            _pauses[_pauseCount++] = Pause(since, uint40(block.timestamp));
+        }
 
         emit VenueUnpaused(uint40(block.timestamp));
     }
@@ -203,7 +207,7 @@ abstract contract Venue is Ledger {
         uint40 since = _guard.pausedSince;
         if (since != 0 && matchTime >= since) return true;
         // Newest first: pauses follow one another, so the first that ended before it ends this.
-        uint256 i = _pauses.length;
+        uint256 i = _pauseCount;
         while (i != 0) {
             // Above 0 here.
             unchecked {

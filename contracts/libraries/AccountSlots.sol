@@ -17,8 +17,8 @@ library AccountSlots {
     uint256 private constant EXIT_SHIFT = 208;
     uint256 private constant FILL_BITS = 53;
     uint256 private constant KILL_SHIFT = 4 * FILL_BITS;
-    uint256 private constant ACCOUNT_TAG = 1 << 160;
-    uint256 private constant FILL_TAG = 2 << 160;
+    uint256 internal constant ACCOUNT_TAG = 1 << 160;
+    uint256 internal constant FILL_TAG = 2 << 160;
 
     /// @notice Where the word of (account, asset) is.
     function accountSlot(uint256 account, uint256 asset) internal pure returns (bytes32) {

@@ -150,37 +150,57 @@ library BatchTables {
         returns (uint256)
     {
         unchecked {
-            uint256 tag = run.cursor - run.batchAt << 16;
-            uint256 cursor = run.cursor + ACCOUNT_BYTES;
-            uint256 trader = header >> 96;
+            uint256 tables = run.assetsAt;
             uint256 count = run.assetCount;
+            uint256 cursor = run.cursor + ACCOUNT_BYTES;
+            uint256 tag = run.cursor - run.batchAt << 16;
+            uint256 owner = AccountSlots.ACCOUNT_TAG | header >> 96;
             uint256 exits;
             // 1 + the index before, so that the first may be 0.
             uint256 above;
-            for (uint256 left = header >> 80 & type(uint16).max; left != 0; --left) {
-                uint256 index = RawMemory.load(cursor) >> 240;
-                if (index >= count) {
-                    Refusal.two(IExchange.BatchIndexOutOfRange.selector, index, count);
+            uint256 wrong;
+            // Safe: writes the scratch space, where the second word of every slot's preimage
+            // stays, and records in the table that `readAssets` allocated; one behind the table
+            // is found by the caller before anything is stored elsewhere.
+            assembly ("memory-safe") {
+                mstore(0x20, owner)
+                let end := add(cursor, shl(1, and(shr(80, header), 0xffff)))
+                for {} lt(cursor, end) { cursor := add(cursor, 2) } {
+                    let index := shr(240, mload(cursor))
+                    if or(lt(index, above), iszero(lt(index, count))) {
+                        wrong := add(index, 1)
+                        break
+                    }
+                    above := add(index, 1)
+                    mstore(0x00, mload(add(tables, shl(5, index))))
+                    let slot := keccak256(0x00, 0x40)
+                    let word := sload(slot)
+                    exits := or(exits, shr(208, word))
+                    mstore(leg, slot)
+                    mstore(add(leg, 0x20), word)
+                    mstore(add(leg, 0x40), or(tag, index))
+                    leg := add(leg, LEG_BYTES)
                 }
-                if (index < above) {
-                    Refusal.three(
-                        IExchange.BatchLegsNotAscending.selector, trader,
-                        assetAt(run, above - 1), assetAt(run, index)
-                    );
-                }
-                above = index + 1;
-                bytes32 slot = AccountSlots.accountSlot(trader, assetAt(run, index));
-                uint256 word = AccountSlots.read(slot);
-                exits |= AccountSlots.exitRequestedAt(word);
-                RawMemory.store(leg, uint256(slot));
-                RawMemory.store(leg + 0x20, word);
-                RawMemory.store(leg + 0x40, tag | index);
-                leg += LEG_BYTES;
-                cursor += 2;
             }
+            if (wrong != 0) _refuseLeg(run, header >> 96, wrong - 1, above);
             run.exits |= exits;
             run.cursor = cursor;
             return leg;
+        }
+    }
+
+    function _refuseLeg(Run memory run, uint256 trader, uint256 index, uint256 above)
+        private
+        pure
+    {
+        unchecked {
+            if (index >= run.assetCount) {
+                Refusal.two(IExchange.BatchIndexOutOfRange.selector, index, run.assetCount);
+            }
+            uint256 previous = assetAt(run, above - 1);
+            Refusal.three(
+                IExchange.BatchLegsNotAscending.selector, trader, previous, assetAt(run, index)
+            );
         }
     }
 

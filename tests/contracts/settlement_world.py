@@ -100,7 +100,7 @@ class SettlementWorld(World):
         call = {"from": sender, "to": contract.address, "data": data, "gas": hex(1_000_000)}
         sent = self.anvil.rpc("eth_sendTransaction", call)
         receipt = None
-        for _ in range(1_000):
+        for _ in range(20_000):
             receipt = self.anvil.rpc("eth_getTransactionReceipt", sent)
             if receipt is not None:
                 break
