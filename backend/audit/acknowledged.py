@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from backend.domain.acknowledgements import (
     verify_acknowledgement,
 )
 from backend.errors import CausewayError, InvalidValue
+
+#: What the sequencer signed, by the name of the file it was kept in.
+Promised = Mapping[str, Sequence[Acknowledgement]]
 
 
 def read_acknowledgements(path: Path) -> list[Acknowledgement]:
@@ -49,24 +52,22 @@ def _bytes(text: str) -> bytes:
 
 
 def check_acknowledgements(
-    findings: Findings, journal: Journal, venue: Venue, paths: Iterable[Path]
+    findings: Findings, journal: Journal, venue: Venue, promised: Promised
 ) -> None:
     """Each promised entry is in the journal: another hash there is a second version of it."""
-    count = 0
-    for path in paths:
-        for one in read_acknowledgements(path):
-            count += 1
+    for name, answers in promised.items():
+        for one in answers:
             try:
                 verify_acknowledgement(venue.domain, one, venue.approvals.sequencers, recover)
             except CausewayError as error:
-                findings.broken("L9", f"{path.name}: {error.message}", None, (), seq=one.seq)
+                findings.broken("L9", f"{name}: {error.message}", None, (), seq=one.seq)
                 continue
             held = journal.hash_at(one.seq)
             if held != one.entry_hash:
                 found = f"has 0x{held.hex()}" if held else f"ends at entry {journal.length}"
                 findings.broken(
-                    "L9", f"{path.name}: the sequencer acknowledged entry {one.seq} as "
+                    "L9", f"{name}: the sequencer acknowledged entry {one.seq} as "
                     f"0x{one.entry_hash.hex()}, the journal {found}", None, (), seq=one.seq,
                 )  # fmt: skip
-    if count:
-        findings.count("L9", acknowledgements=count)
+    if promised:
+        findings.count("L9", acknowledgements=sum(len(one) for one in promised.values()))

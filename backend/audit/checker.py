@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from os import PathLike
 from pathlib import Path
 
+from backend.audit.acknowledged import Promised, read_acknowledgements
 from backend.audit.authority import Authority
 from backend.audit.backing import check_backing
 from backend.audit.calls import Calls
@@ -63,7 +64,8 @@ class _Files:
     """What a venue and its traders gave beside the chain."""
 
     journal: Path | None = None
-    acknowledgements: Sequence[Path] = ()
+    #: Signed answers by the name of their file.
+    acknowledgements: Promised = field(default_factory=dict)
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -94,9 +96,8 @@ def run(
                 raise InvalidValue(kind, str(path), "is not a file")
     if acknowledgements and journal is None:
         raise InvalidValue("acknowledgement", str(acknowledgements[0]), "needs --journal")
-    given = _Files(
-        None if journal is None else Path(journal), [Path(one) for one in acknowledgements]
-    )
+    promised = {Path(one).name: read_acknowledgements(Path(one)) for one in acknowledgements}
+    given = _Files(None if journal is None else Path(journal), promised)
     deployment = Deployment.load(Path(deployment_path))
     statement = read_statement(custody) if custody else None
     rpc = Rpc(rpc_url)

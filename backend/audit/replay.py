@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from backend.audit.acknowledged import check_acknowledgements
+from backend.audit.acknowledged import Promised, check_acknowledgements
 from backend.audit.evidence import Evidence
 from backend.audit.facts import check_facts, check_void_reasons
 from backend.audit.journal import Journal, ended_text, read_journal
@@ -24,7 +23,7 @@ def check_replay(
     evidence: Evidence,
     venue: Venue,
     journal_path: Path | None,
-    acknowledgements: Iterable[Path] = (),
+    promised: Promised,
 ) -> None:
     """Judge the journal by itself and against the chain; say what needs one when there is none."""
     if journal_path is None:
@@ -44,7 +43,7 @@ def check_replay(
     if complete and not after and journal.stopped is None:
         _check_balances(findings, journal, venue)
     _Comparison(findings, journal, venue).run()
-    check_acknowledgements(findings, journal, venue, acknowledgements)
+    check_acknowledgements(findings, journal, venue, promised)
 
 
 def _check_opening(findings: Findings, evidence: Evidence, journal: Journal, venue: Venue) -> None:

@@ -13,6 +13,7 @@ from backend.audit import AuditReport
 from backend.chain import abi
 from backend.chain.events import EventDecoder
 from backend.chain.keys import Key, sign_digest
+from backend.chain.signatures import NO_SIGNATURE
 from backend.domain.batches import (
     Batch,
     Void,
@@ -23,7 +24,7 @@ from backend.domain.batches import (
     signature_slots,
     void_digest,
 )
-from backend.domain.commands import Command, SetParticipant, VoidTrades
+from backend.domain.commands import Command, PlaceOrder, SetParticipant, VoidTrades
 from backend.domain.events import ChainEvent
 from backend.domain.orders import (
     Conditions,
@@ -255,7 +256,8 @@ class Market:
         digest = message_digest(self.domain, order)
         self.by(seller, "Exchange", "preSign", digest)
         self.sync()
-        self.place(seller, SELL, 1, PRICE, signature_kind=1, nonce=order.nonce)
+        self.maker.add(PlaceOrder(order, NO_SIGNATURE))
+        seller.next_nonce += 1
         self.place(buyer, BUY, 1, PRICE, conditions=Conditions(TimeInForce.IOC))
         self.settle()
         self.send(self.sender, "Exchange", "collectFees", self.money)

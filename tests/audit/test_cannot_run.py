@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from backend import audit
 from backend.audit import Status
+from backend.domain.journal_file import write_header
 from backend.errors import (
     ChainUnavailable,
     DeploymentMismatch,
@@ -120,6 +122,23 @@ def test_a_custody_file_of_no_known_layout_cannot_be_audited(scene: Scene) -> No
 def test_a_journal_that_is_no_file_cannot_be_audited(scene: Scene) -> None:
     with pytest.raises(InvalidValue, match="journal"):
         scene.audit(journal=scene.directory / "missing.journal")
+
+
+def test_an_acknowledgement_needs_a_journal_and_must_be_one(scene: Scene, tmp_path: Path) -> None:
+    answer, journal = tmp_path / "answer.json", tmp_path / "journal"
+    answer.write_text('{"seq": "1"}')
+    with pytest.raises(InvalidValue, match="needs --journal"):
+        scene.audit(acknowledgements=[answer])
+    with pytest.raises(InvalidValue, match="is not a file"):
+        scene.audit(journal=answer, acknowledgements=[tmp_path / "missing"])
+    file = BytesIO()
+    write_header(file)
+    journal.write_bytes(file.getvalue())
+    with pytest.raises(InvalidValue, match="is no answer with seq"):
+        scene.audit(journal=journal, acknowledgements=[answer])
+    answer.write_text("[")
+    with pytest.raises(InvalidValue, match="is no JSON"):
+        scene.audit(journal=journal, acknowledgements=[answer])
 
 
 # ------------------------------------------------------------------------ code

@@ -23,9 +23,10 @@ from backend.domain.batches import (
     pack_signatures,
     signature_slots,
 )
-from backend.domain.commands import CreditDeposit, InvalidateNonce
+from backend.domain.commands import CreditDeposit, InvalidateNonce, VoidTrades
 from backend.domain.journal_file import Stored
 from backend.domain.orders import Order, Side, Withdrawal
+from backend.domain.venue_events import VoidReason
 from tests.audit.journal_maker import relink
 from tests.audit.market import PRICE, Market
 from tests.audit.test_forged import about
@@ -150,6 +151,27 @@ def test_l9_a_withdrawal_that_was_never_journalled_is_found(market: Market, tmp_
     market.send_batch(batch)
     found = about(with_journal(market, tmp_path)("L9"), f"withdrawal {number} was settled")
     assert found.amounts["withdrawal"] == number
+
+
+def test_l9_a_trade_settled_for_an_older_head_than_its_entry_is_found(
+    market: Market, tmp_path: Path
+) -> None:
+    old = market.maker.head
+    *_, number = two_sellers(market)
+    market.settle(market.batch()._replace(seq=old[0], head=old[1]))
+    found = about(with_journal(market, tmp_path)("L9"), "its batch was signed for the journal")
+    assert found.amounts["trade"] == number
+
+
+def test_l9_a_void_for_an_age_that_nothing_proves_is_found(market: Market, tmp_path: Path) -> None:
+    *_, number = two_sellers(market)
+    block = market.rpc.block("latest")
+    assert block is not None
+    later = block.timestamp + 10_000
+    market.maker.add(VoidTrades(number, VoidReason.OLDER_THAN_WINDOW, block.number, later))
+    seq = len(market.maker.entries)
+    law = with_journal(market, tmp_path)
+    assert about(law("L9"), f"its time is {block.timestamp}").amounts["seq"] == seq
 
 
 # ------------------------------------------------------------- facts of the chain
@@ -318,13 +340,25 @@ def published(
     market.rpc.call("anvil_setCode", market.address, honest)
 
 
-def emitter(event: str, told: bytes) -> str:
+def emitter(event: str, told: bytes, *indexed: str) -> str:
     """Code that copies what stands behind it into memory, logs it and stops."""
-    topic, size = abi.topic("Exchange", event)[2:], len(told).to_bytes(3, "big").hex()
-    # PUSH3 size, PUSH1 where, PUSH1 0, CODECOPY; PUSH32 topic, PUSH3 size, PUSH1 0, LOG1; STOP
-    code = f"62{size}60{{}}6000397f{topic}62{size}6000a100"
+    topics = [abi.topic("Exchange", event)[2:], *(one[2:].rjust(64, "0") for one in indexed)]
+    size = len(told).to_bytes(3, "big").hex()
+    pushed = "".join(f"7f{topic}" for topic in reversed(topics))
+    # PUSH3 size, PUSH1 where, PUSH1 0, CODECOPY; topics, PUSH3 size, PUSH1 0, LOG; STOP
+    code = f"62{size}60{{}}600039{pushed}62{size}6000a{len(topics)}00"
     length = len(code.format("00")) // 2
     return "0x" + code.format(f"{length:02x}") + told.hex()
+
+
+def told(market: Market, event: str, kinds: str, values: list[Any], *indexed: str) -> None:
+    """One event that the contract, altered for that moment, publishes for no reason."""
+    honest = market.rpc.call("eth_getCode", market.address, "latest")
+    code = emitter(event, encode(kinds.split(","), values), *indexed)
+    market.rpc.call("anvil_setCode", market.address, code)
+    data = abi.encode_call("Exchange", "collectFees", [market.money])
+    market.scene.send(market.sender, "Exchange", data)
+    market.rpc.call("anvil_setCode", market.address, honest)
 
 
 def unsettled(market: Market) -> Batch:
@@ -419,3 +453,66 @@ def test_l10_a_batch_published_twice_is_found(market: Market) -> None:
     number = batch.trades[-1].number
     found = breaks(market, "L10")
     assert about(found, f"trade {number} was settled twice").amounts["trade"] == number
+
+
+def test_l7_a_claim_of_more_than_was_claimable_is_found(market: Market) -> None:
+    who = market.traders[1].address
+    told(market, "Claimed", "uint256,uint256", [market.money, 10**20], who)
+    assert about(breaks(market, "L7"), f"a claim of {who} paid").amounts["paid"] == 10**20
+
+
+def test_l8_an_exit_that_nobody_requested_is_found(market: Market) -> None:
+    who = market.traders[0].address
+    told(market, "ExitExecuted", "uint256,uint256", [market.money, 3], who)
+    found = breaks(market, "L8")
+    assert about(found, "was executed and never requested").transaction is not None
+    assert about(found, "took 3, its balance was").amounts["taken"] == 3
+
+
+def test_l8_an_exit_before_its_time_is_found(market: Market) -> None:
+    who = market.traders[3].address
+    balance = market.read("accountOf", who, market.money)["balance"]
+    told(market, "ExitExecuted", "uint256,uint256", [market.money, balance], who)
+    assert about(breaks(market, "L8"), "s after its request, not between")
+
+
+def test_l5_two_keys_that_are_one_are_found(market: Market) -> None:
+    one = market.sequencer.address
+    told(market, "KeysSet", "address,address", [one, one])
+    assert about(breaks(market, "L5"), "sequencer and watcher are one key")
+
+
+def test_l6_a_retirement_of_more_than_was_bought_is_found(market: Market) -> None:
+    digest = "0x" + keccak(text="no order").hex()
+    values = [market.instrument, 5_000, 1]
+    told(
+        market, "RetirementCompleted", "uint256,uint256,uint256", values, digest,
+        market.traders[0].address,
+    )  # fmt: skip
+    assert about(breaks(market, "L6"), "for which 0 kg were earmarked").amounts["kilograms"] == 5000
+
+
+def test_l10_a_deposit_number_that_was_skipped_is_found(market: Market) -> None:
+    number = "0x" + hex(market.maker.engine.last_deposit + 2)[2:].rjust(64, "0")
+    who = market.traders[0].address
+    told(market, "Deposited", "uint256,uint256", [market.money, 5], number, who)
+    assert about(breaks(market, "L10"), "ids count from 1 without gaps")
+
+
+def test_l11_fees_collected_beyond_what_the_trades_paid_are_found(market: Market) -> None:
+    told(market, "FeesCollected", "uint256,uint256,uint256", [market.money, 10**9, 0])
+    assert about(breaks(market, "L11"), "were collected as").amounts["operator"] == 10**9
+
+
+def test_l11_fees_that_were_changed_in_storage_are_found(market: Market) -> None:
+    slot, word = slot_of(market, "feesOf", market.money)
+    change(market, slot, word + 1)
+    assert about(breaks(market, "L11"), f"fees of asset {market.money}")
+
+
+def test_l9_one_entry_with_two_heads_needs_no_journal_to_be_found(market: Market) -> None:
+    seq = market.maker.head[0]
+    market.anchor()
+    values = [seq, keccak(text="the other journal")]
+    told(market, "Anchored", "uint64,bytes32", values)
+    assert about(breaks(market, "L9"), f"entry {seq} is anchored as").amounts["seq"] == seq
