@@ -326,6 +326,55 @@ def test_a_file_that_says_what_the_chain_does_not_hold_is_refused(chain: Chain) 
         verify(chain.rpc, replace(held, settings=SETTINGS | {"legal_order_delay": 5}))
 
 
+@pytest.mark.parametrize("setting", ["legal_order_delay", "window_seconds", "skew_seconds"])
+def test_times_that_the_contracts_do_not_hold_are_refused(chain: Chain, setting: str) -> None:
+    held = chain.deployment
+    other = dict(held.settings) | {setting: held.settings[setting] + 1}
+    with pytest.raises(DeploymentMismatch, match=rf"is {held.settings[setting]}, .* needs"):
+        verify(chain.rpc, replace(held, settings=other))
+    del other[setting]
+    with pytest.raises(DeploymentMismatch, match=f"has no setting {setting}"):
+        verify(chain.rpc, replace(held, settings=other))
+
+
+def test_an_exchange_with_other_keys_payees_or_assets_is_refused(chain: Chain, empty: Rpc) -> None:
+    held, other = chain.deployment, key_of("other").address
+    for role, getter in (
+        ("sequencer", "keys"), ("watcher", "keys"),
+        ("fee_operator", "feePayees"), ("fee_developer", "feePayees"),
+    ):  # fmt: skip
+        with pytest.raises(DeploymentMismatch, match=rf"Exchange\.{getter}\(\) is"):
+            verify(chain.rpc, replace(held, roles=replace(held.roles, **{role: other})))
+    share = dict(held.settings) | {"developer_share_bps": 1}
+    with pytest.raises(DeploymentMismatch, match=r"Exchange\.feePayees"):
+        verify(chain.rpc, replace(held, settings=share))
+    data = abi.encode_call("Exchange", "setAsset", (held["USD"], False))
+    _send(chain, key_of("admin"), "AccessManager", "schedule", held["Exchange"], data, 0)
+    empty.call("evm_increaseTime", blueprint.ADMIN_DELAY)
+    empty.call("evm_mine")
+    _send(chain, key_of("admin"), "Exchange", "setAsset", held["USD"], False)
+    with pytest.raises(DeploymentMismatch, match=r"Exchange\.isListed\(.*\) is False"):
+        verify(chain.rpc, held)
+    verify(chain.rpc, held, with_roles=False)
+
+
+def test_powers_over_the_exchange_are_delayed_but_for_the_guardians_pause(chain: Chain) -> None:
+    roles, target = chain.deployment.roles, chain.deployment["Exchange"]
+    for function, caller, wanted in (
+        ("pause", roles.guardian, (True, 0)),
+        ("pause", roles.admin, (False, 0)),
+        ("unpause", roles.guardian, (False, 0)),
+        ("unpause", roles.admin, (False, blueprint.SIGNER_DELAY)),
+        ("setKeys", roles.admin, (False, blueprint.SIGNER_DELAY)),
+        ("setAsset", roles.admin, (False, blueprint.ADMIN_DELAY)),
+        ("setFeePayees", roles.admin, (False, blueprint.ADMIN_DELAY)),
+        ("setKeys", roles.sequencer, (False, 0)),
+        ("setKeys", chain.deployment.deployer, (False, 0)),
+    ):
+        args = (caller, target, abi.selector("Exchange", function))
+        assert _may(chain, *args) == wanted, (function, caller)
+
+
 def test_two_processes_that_deploy_into_one_file_make_one_deployment(site: Site) -> None:
     start = site.nonce()
     results: list[Deployment] = []
