@@ -1,8 +1,8 @@
 """Commands on their way in: decoded, bounded, their signatures checked, ready for the leader.
 
 A command waits in one of two queues: for its signature, then for the leader. Both count against
-the bounds of the venue and of its trader; what comes beyond them is answered `busy` at once and
-uses nothing up.
+the bound of the venue, the second against its trader's: only what a trader has signed may stand in
+that trader's way. What comes beyond a bound is answered `busy` and uses nothing up.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Item:
     __slots__ = (
         "command",
         "is_cancel",
+        "is_signed",
         "looked_up",
         "nonce",
         "record",
@@ -50,6 +51,8 @@ class Item:
         self.trader: Account = command[0][0]
         self.nonce: int = command[0][1]
         self.is_cancel = type(command) is PlaceCancel
+        #: Its trader's signature was found right.
+        self.is_signed = False
         #: The journal was asked: no earlier cancel names this nonce.
         self.looked_up = False
 
@@ -105,16 +108,14 @@ class Intake:
         except InvalidValue as error:
             self._reply(reply_to, encode_reply([encode_refused(AnswerCode.INVALID, error.message)]))
             return
-        incoming = Incoming(reply_to, request.deadline_ms, len(request.commands))
-        full = self.closed or self.waiting + len(request.commands) > self._most_waiting
-        self.waiting += len(request.commands)
+        count = len(request.commands)
+        incoming = Incoming(reply_to, request.deadline_ms, count)
+        full = self.closed or self.waiting + count > self._most_waiting
+        self.waiting += count
         for slot, (command, record) in enumerate(request.commands):
             item = Item(command, record, incoming, slot)
-            self._per_trader[item.trader] += 1
             if full:
                 self.answer(item, encode_refused(AnswerCode.BUSY, "the venue has enough to do"))
-            elif self._per_trader[item.trader] > self._most_per_trader:
-                self.answer(item, encode_refused(AnswerCode.BUSY, "the trader has enough waiting"))
             else:
                 self._unchecked.append(item)
         if self._unchecked:
@@ -123,11 +124,12 @@ class Intake:
     def answer(self, item: Item, answer: bytes) -> None:
         """Answer one command; the reply goes out when its request has every answer."""
         self.waiting -= 1
-        left = self._per_trader[item.trader] - 1
-        if left:
-            self._per_trader[item.trader] = left
-        else:
-            del self._per_trader[item.trader]
+        if item.is_signed:
+            left = self._per_trader[item.trader] - 1
+            if left:
+                self._per_trader[item.trader] = left
+            else:
+                del self._per_trader[item.trader]
         request = item.request
         request.answers[item.slot] = answer
         request.open -= 1
@@ -146,12 +148,22 @@ class Intake:
                     items = [self._unchecked.popleft() for _ in range(count)]
                     found = await loop.run_in_executor(pool, self._check, items)
                     for item, complaint in zip(items, found, strict=True):
-                        if complaint:
-                            refused = encode_refused(AnswerCode.BAD_SIGNATURE, complaint)
-                            self.answer(item, refused)
-                        else:
-                            self.ready.append(item)
+                        self._checked(item, complaint)
                     self._wake()
+
+    def _checked(self, item: Item, complaint: str) -> None:
+        """Put a command before the leader, or answer what keeps it from there."""
+        if complaint:
+            self.answer(item, encode_refused(AnswerCode.BAD_SIGNATURE, complaint))
+            return
+        # Nobody has signed a message that claims to be pre-signed: it counts for the venue alone.
+        item.is_signed = not item.is_pre_signed
+        if item.is_signed:
+            self._per_trader[item.trader] += 1
+            if self._per_trader[item.trader] > self._most_per_trader:
+                self.answer(item, encode_refused(AnswerCode.BUSY, "the trader has enough waiting"))
+                return
+        self.ready.append(item)
 
     def _check(self, items: Sequence[Item]) -> list[str]:
         """Per command what is wrong with its signature, nothing when it is right."""

@@ -203,9 +203,14 @@ def test_too_much_at_once_is_busy_and_uses_nothing(market: Market) -> None:
     mine = market.send(*(market.order(0, nonce) for nonce in range(12)))
     assert [one.code for one in mine].count(AnswerCode.BUSY) == 2
     assert [one.code for one in mine[:10]] == [AnswerCode.ACCEPTED] * 10
+    # Messages that the trader has not signed take none of the trader's places.
+    forged = [market.order(0, nonce)._replace(signature=bytes(65)) for nonce in range(10, 25)]
+    both = market.send(*forged, *(market.order(0, nonce) for nonce in range(10, 20)))
+    assert {one.code for one in both[:15]} == {AnswerCode.BAD_SIGNATURE}
+    assert {one.code for one in both[15:]} == {AnswerCode.ACCEPTED}
     all_of_us = market.send(*(market.order(one % 4, 100 + one) for one in range(26)))
     assert {one.code for one in all_of_us} == {AnswerCode.BUSY}
-    assert market.send(*(market.order(0, nonce) for nonce in (10, 11)))[0].journalled
+    assert market.send(*(market.order(0, nonce) for nonce in (20, 21)))[0].journalled
 
 
 def test_nobody_serves_is_told_from_an_unknown_outcome(market: Market) -> None:
