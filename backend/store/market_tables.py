@@ -137,6 +137,13 @@ venue_orders = Table(
     PrimaryKeyConstraint("venue", "account", "nonce"),
     Index("ix_venue_orders_account", "venue", "account", "seq"),
     Index(
+        "ix_venue_orders_account_open",
+        "venue",
+        "account",
+        "seq",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
         "ix_venue_orders_open",
         "venue",
         "instrument",

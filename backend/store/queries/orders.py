@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from backend.errors import NotFound
 from backend.store import market_tables as tables
-from backend.store.queries.market import VenueHead, shaped
+from backend.store.queries.market import VenueHead, is_open, shaped
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
 STATES = ("open", "filled", "cancelled", "expired", "refused")
@@ -75,7 +75,7 @@ def orders_of(
     orders = tables.venue_orders
     query = select(orders).where(orders.c.venue == head.venue, orders.c.account == account)
     if state is not None:
-        query = query.where(orders.c.state == state)
+        query = query.where(is_open() if state == "open" else orders.c.state == state)
     if instrument is not None:
         query = query.where(orders.c.instrument == instrument)
     rows, following = fetch_page(

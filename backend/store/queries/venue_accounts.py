@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from backend.store import market_tables as tables
-from backend.store.queries.market import VenueHead, shaped, trade_state
+from backend.store.queries.market import VenueHead, is_open, shaped, trade_state
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
 
@@ -136,7 +136,7 @@ def get_account(connection: Connection, head: VenueHead, address: str) -> VenueA
     count = connection.execute(
         select(func.count())
         .select_from(orders)
-        .where(orders.c.venue == head.venue, orders.c.account == address, orders.c.state == "open")
+        .where(orders.c.venue == head.venue, orders.c.account == address, is_open())
     ).scalar_one()
     return VenueAccount(address, nonce or 0, count, held)
 

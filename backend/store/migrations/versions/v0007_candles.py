@@ -1,4 +1,4 @@
-"""Candles of the markets; the projector fills them, so the venue's tables begin anew."""
+"""Candles of the markets and an index of open orders; the projector begins anew to fill them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ CREATE TABLE venue_candles (
     CONSTRAINT pk_venue_candles PRIMARY KEY (venue, instrument, asset, seconds, start)
 )
 """
+INDEX = """
+CREATE INDEX ix_venue_orders_account_open ON venue_orders (venue, account, seq)
+    WHERE state = 'open'
+"""
 PROJECTED = (
     "venue_assets",
     "venue_instruments",
@@ -43,6 +47,7 @@ PROJECTED = (
 
 
 def upgrade() -> None:
-    """Create the table; what was projected before it existed is projected again."""
+    """Create table and index; what was projected before it existed is projected again."""
     op.execute(TABLE)
+    op.execute(INDEX)
     op.execute(f"TRUNCATE {', '.join(PROJECTED)}")
