@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,13 +115,13 @@ class Market:
 
     # ── the load ─────────────────────────────────────────────────────────────────────────────
 
-    def work(self, thread: int, commands: int, exits: int) -> None:
-        """One thread's share; a desk belongs to one thread."""
+    def work(self, thread: int, commands: int, exits: int, trouble: Trouble) -> None:
+        """One thread's share, and on while there is trouble; a desk belongs to one thread."""
         dice = random.Random(self.seed * 1000 + thread)
         desks = self.desks[thread::THREADS]
         leaving = desks[:exits]
         done = 0
-        while done < commands:
+        while done < commands or trouble.goes_on:
             desk = dice.choice(desks)
             started = time.monotonic()
             try:
@@ -317,13 +317,22 @@ class Trouble(threading.Thread):
         self.ended = threading.Event()
         self.standby = Standby(self.system) if options.standby else None
 
+    @property
+    def goes_on(self) -> bool:
+        return self.left > 0 and self.is_alive() and not self.ended.is_set()
+
     def run(self) -> None:
-        while self.left and not self.ended.wait(self.dice.uniform(1.0, 4.0)):
+        # The supervisor gives up on what dies five times within ten seconds of its start each.
+        shortest = 6.0 if len(self.names) == 1 else 2.0
+        while self.left and not self.ended.wait(self.dice.uniform(shortest, shortest + 3.0)):
             name = self.dice.choice(self.names)
-            if name == "sequencer" and self.standby and self.dice.random() < 0.5:
+            if name == "sequencer" and self.standby and self.standby.leads:
                 killed = self.standby.kill()
+                self.standby.leads = False
             else:
                 killed = self.system.kill(name)
+                if self.standby and name == "sequencer":
+                    self.standby.leads = killed
             self.done[f"killed {name}"] += killed
             self.left -= killed
 
@@ -333,6 +342,8 @@ class Standby:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        #: Whether it should lead by now: the other sequencer was killed last.
+        self.leads = False
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -399,11 +410,17 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         trouble.start()
         share, exits = options.commands // THREADS, -(-options.exits // THREADS)
         with ThreadPoolExecutor(THREADS) as pool:
-            for one in [pool.submit(market.work, n, share, exits) for n in range(THREADS)]:
+            work = [
+                pool.submit(market.work, number, share, exits, trouble) for number in range(THREADS)
+            ]
+            # The first that fails ends the others too.
+            wait(work, return_when=FIRST_EXCEPTION)
+            failed = [one for one in work if one.done() and one.exception() is not None]
+            if failed:
+                trouble.ended.set()
+            for one in failed or work:
                 one.result()
         loaded = time.monotonic()
-        while trouble.left > 0 and trouble.is_alive():
-            market.work(0, 100, 0)
         trouble.ended.set()
         trouble.join()
         market.close()
