@@ -46,7 +46,6 @@ from scripts.chaos import Load, System  # noqa: E402
 KILLABLE = ("sequencer", "watcher", "worker", "api", "nats", "postgres", "anvil", "supervisor")
 THREADS = 4
 PATIENCE = 240.0
-WINDOW_SECONDS = 60
 MONEY = 10**12
 TONNES_DEPOSITED = 30
 MIDDLE = 50_000_000
@@ -67,9 +66,9 @@ class Desk:
 class Market:
     """The load: wallets, their desks, and everything the sequencer promised."""
 
-    def __init__(self, load: Load, seed: int) -> None:
+    def __init__(self, load: Load, seed: int, window: int) -> None:
         self.load, self.system = load, load.system
-        self.seed = seed
+        self.seed, self.window = seed, window
         self.desks: list[Desk] = []
         self.promised: dict[int, bytes] = {}
         self.kinds: Counter[str] = Counter()
@@ -219,7 +218,7 @@ class Market:
         """Execute what is due, settle everything, pay everything out that is claimable."""
         for desk in self.desks:
             if desk.exiting_since:
-                due = desk.exiting_since + 2 * WINDOW_SECONDS + 3
+                due = desk.exiting_since + 2 * self.window + 3
                 time.sleep(max(0.0, due - time.monotonic()))
                 data = exchange_calls.execute_exit(desk.trader.key.address, [self.money.asset])
                 self.load.send(f"leave:{desk.trader.key.name}", desk.trader.key, "Exchange", data)
@@ -395,14 +394,14 @@ def judged(context: Context, export: Path, journal: Path) -> dict[str, Any]:
 def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     """One whole run; the report."""
     system = System(home, 0)
-    system.environment["CAUSEWAY_WINDOW_SECONDS"] = str(WINDOW_SECONDS)
+    system.environment["CAUSEWAY_WINDOW_SECONDS"] = str(options.window)
     system.start()
     load = Load(system)
     standby: Standby | None = None
     started = time.monotonic()
     try:
         load.prepare(options.export, options.classes, options.wallets)
-        market = Market(load, options.seed)
+        market = Market(load, options.seed, options.window)
         market.open()
         prepared = time.monotonic()
         trouble = Trouble(market, options)
@@ -460,7 +459,7 @@ def main() -> int:
     parser.add_argument("--standby", action="store_true")
     for name, default in (
         ("commands", 20_000), ("classes", 50), ("wallets", 20), ("kills", 0), ("exits", 3),
-        ("seed", 1),
+        ("seed", 1), ("window", 60),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
