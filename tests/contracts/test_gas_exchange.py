@@ -1,4 +1,4 @@
-"""Gas of settlement in real transactions, exactly, against the snapshot and DESIGN's targets."""
+"""Gas of settlement in real transactions, to 0.2 %, against the snapshot and DESIGN's targets."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def test_gas_of_settlement_is_what_the_snapshot_says(measured: dict[str, int]) -
         options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
         SNAPSHOT.write_bytes(orjson.dumps(kept | measured, option=options))
         kept |= measured
-    assert measured == {name: kept[name] for name in measured}
+    # Orders are signed for the time of the run: their signatures have more or fewer zero bytes.
+    for name, gas in measured.items():
+        assert abs(gas - kept[name]) <= kept[name] // 500, name
 
 
 @pytest.mark.parametrize(
