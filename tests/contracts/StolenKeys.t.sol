@@ -76,7 +76,7 @@ contract StolenKeysTest is Market {
         );
     }
 
-    function test_stolen_both_venue_keys_take_at_most_what_open_orders_give_at_their_worst() public {
+    function test_stolen_both_venue_keys_take_what_open_orders_give_at_their_worst() public {
         // The victim bids 5 above the market; the thief sells to it at the victim's own limit,
         // past everybody who was first, and the fee goes to its cap: that is the loss, whole.
         Order memory open_ = buy(1, 100);
@@ -100,7 +100,7 @@ contract StolenKeysTest is Market {
         );
     }
 
-    function test_stolen_both_venue_keys_fill_a_cancelled_order_only_until_its_nonce_is_invalidated()
+    function test_stolen_both_venue_keys_fill_a_cancelled_order_until_its_nonce_is_ended()
         public
     {
         // Cancelled off chain: the contract cannot know. Invalidated on chain: it ends it.
