@@ -61,8 +61,14 @@ def routes(world: World) -> dict[str, str]:
 
 def test_every_route_answers_and_names_its_chain_block(client: httpx.Client, world: World) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    read = {path for path, operations in paths.items() if "get" in operations}
-    assert {path for path in read if not path.startswith("/v1/session")} == set(routes(world))
+    # The venue's routes name a journal entry instead: tests of the market ask them.
+    elsewhere = {"session", "market", "venue accounts"}
+    read = {
+        path
+        for path, operations in paths.items()
+        if "get" in operations and not elsewhere & set(operations["get"].get("tags", ()))
+    }
+    assert read - {"/v1/accounts/{address}/exchange"} == set(routes(world))
     for template, path in routes(world).items():
         answer = client.get(path)
         assert answer.status_code == 200, (path, answer.text)
