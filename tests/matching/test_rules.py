@@ -38,6 +38,7 @@ from tests.matching.venue import (
     SELLER,
     SIGNATURE,
     SKEW,
+    THIRD,
     WEALTH,
     Venue,
     ends,
@@ -52,9 +53,11 @@ FOK = Conditions(TimeInForce.FOK)
 POST_ONLY = Conditions(post_only=True)
 
 
-def refusing(prepare: Callable[[Venue], Any], **changes: Any) -> int:
+def refusing(prepare: Callable[[Venue], Any], known_market: bool, **changes: Any) -> int:
     """The reason for which a plain buy order is refused after `prepare`."""
     venue = Venue()
+    if known_market:
+        venue.place(THIRD, 0, 1, 10)
     prepare(venue)
     before = venue.engine.balance(BUYER, HKD)
     order = venue.order(BUYER, 0, 5, 100_000, **changes)
@@ -98,13 +101,15 @@ CASES: list[tuple[Reason, Callable[[Venue], Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("known_market", [False, True])
 @pytest.mark.parametrize(
-    ("reason", "prepare", "changes"), CASES, ids=lambda v: getattr(v, "name", "")
+    ("reason", "prepare", "changes"), CASES, ids=[case[0].name for case in CASES]
 )
 def test_an_order_is_refused_for_its_reason(
-    reason: Reason, prepare: Callable[[Venue], Any], changes: dict[str, Any]
+    reason: Reason, prepare: Callable[[Venue], Any], changes: dict[str, Any], known_market: bool
 ) -> None:
-    assert refusing(prepare, **changes) == reason
+    """Also in a market that has a book, where a plain order would take the shortcut."""
+    assert refusing(prepare, known_market, **changes) == reason
 
 
 def test_too_many_open_orders_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,27 @@ def test_l9_a_snapshot_at_any_point_and_the_rest_give_the_same_state() -> None:
             assert engine.digest() == whole.digest()
 
 
+def test_a_loaded_snapshot_says_of_itself_what_the_engine_said() -> None:
+    engine = Engine()
+    for time_ms, command, _ in recorded(17):
+        engine.apply(time_ms, command)
+    loaded = load(dump(engine))
+    plain = (int, bytes, tuple, set, bool)
+    names = [name for name, value in vars(engine).items() if isinstance(value, plain)]
+    assert "settled_withdrawal" in names
+    for name in names:
+        assert getattr(loaded, name) == getattr(engine, name), name
+    assert loaded.open_orders() == engine.open_orders()
+    assert loaded.unsettled() == engine.unsettled()
+    assert loaded.pending_voids() == engine.pending_voids()
+    assert loaded.markets() == engine.markets()
+    for address, account in engine.accounts.items():
+        assert loaded.balances(address) == engine.balances(address)
+        again = loaded.account(address)
+        for name in ("base", "bits", "blocked", "open_until", "exits", "invalidated"):
+            assert getattr(again, name) == getattr(account, name), name
+
+
 def test_l9_trade_and_withdrawal_numbers_have_no_gaps() -> None:
     events = [event for _, _, made in recorded(13) for event in made]
     trades = [one.number for one in events if isinstance(one, Traded)]
