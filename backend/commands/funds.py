@@ -152,8 +152,10 @@ def deposit(
 
 
 def trader(context: Context, name: str) -> Trader:
-    """A wallet of this machine as a client of the API."""
-    return Trader(Client(context.settings.api_url), context.key(name))
+    """A wallet of this machine as a client of the API; answers are checked against the chain."""
+    settings = context.settings
+    client = Client(settings.api_url, chain_url=settings.chain_url)
+    return Trader(client, context.key(name))
 
 
 def wait_claimable(context: Context, account: str, held: Holding, before: int) -> int:
