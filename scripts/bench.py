@@ -18,6 +18,7 @@ from scripts import (
     bench_orders,
     bench_retirements,
     bench_sequencer,
+    bench_settlement,
     bench_signatures,
 )
 
@@ -28,6 +29,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "orders": bench_orders.run,
     "retirements": bench_retirements.run,
     "sequencer": bench_sequencer.run,
+    "settlement": bench_settlement.run,
     "signatures": bench_signatures.run,
 }
 

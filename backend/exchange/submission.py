@@ -37,7 +37,7 @@ REFUSED_SECONDS: Final = 10.0
 #: What was refused is tried again after so long.
 AGAIN_SECONDS: Final = 3.0
 #: Acts whose transactions wait at once: nonces in order carry them over in order.
-MOST_AT_ONCE: Final = 8
+MOST_AT_ONCE: Final = 16
 _RETIRES: Final = 32
 
 

@@ -42,7 +42,7 @@ from tests.indexer.world import World, a_class, key_of
 
 DAY = 86_400
 MONEY = 10**13
-KILOGRAMS = 1_000_000
+KILOGRAMS = 4_000_000
 PATIENCE = 20.0
 SEQUENCER, WATCHER, PAYER = key_of("sequencer"), key_of("watcher"), key_of("bridge")
 
