@@ -133,6 +133,9 @@ class Market:
                 self.longest = max(self.longest, time.monotonic() - started)
             if leaving and 10 * done > 6 * commands:
                 self._exit(leaving.pop())
+            for one in desks:
+                if one.exiting_since and time.monotonic() > one.exiting_since + self.due:
+                    self._leave(one)
 
     def _step(self, desk: Desk, dice: random.Random) -> int:
         chance = dice.random()
@@ -208,6 +211,23 @@ class Market:
         desk.exiting_since = time.monotonic()
         self._count("exit requested")
 
+    @property
+    def due(self) -> float:
+        """Seconds from an exit's request until it can surely be executed."""
+        return 2 * self.window + 3.0
+
+    def _leave(self, desk: Desk) -> None:
+        """Execute an exit; one that lapsed while something was down is asked for no more."""
+        data = exchange_calls.execute_exit(desk.trader.key.address, [self.money.asset])
+        try:
+            self.load.send(f"leave:{desk.trader.key.name}", desk.trader.key, "Exchange", data)
+            self._count("exit executed")
+        except RuntimeError as error:
+            if "ExitNotDue" not in str(error):
+                raise
+            self._count("exit lapsed")
+        desk.exiting_since = 0.0
+
     def _count(self, what: str) -> None:
         with self.lock:
             self.kinds[what] += 1
@@ -218,10 +238,8 @@ class Market:
         """Execute what is due, settle everything, pay everything out that is claimable."""
         for desk in self.desks:
             if desk.exiting_since:
-                due = desk.exiting_since + 2 * self.window + 3
-                time.sleep(max(0.0, due - time.monotonic()))
-                data = exchange_calls.execute_exit(desk.trader.key.address, [self.money.asset])
-                self.load.send(f"leave:{desk.trader.key.name}", desk.trader.key, "Exchange", data)
+                time.sleep(max(0.0, desk.exiting_since + self.due - time.monotonic()))
+                self._leave(desk)
         for desk in self.desks:
             self._note(desk, desk.trader.cancel_all())
         self._wait(self._is_settled, "everything is settled")
