@@ -330,7 +330,7 @@ def test_a_pause_voids_what_came_after_it_and_the_rest_is_cut_anew(market: Marke
             await venue.send(sell(market, 0, 9), market.order(1, 0))
             await asyncio.sleep(1.2)
             await venue.send(market.order(1, 1))
-            await venue.acts_once(lambda acts: acts[-1:] and acts[-1].last_trade == 2)  # type: ignore[return-value, arg-type]
+            await venue.acts_once(lambda acts: bool(acts) and acts[-1].last_trade == 2)
             trades = [trade for act in venue.acts() for trade in venue.check(act).trades]
             paused_at = str(trades[1].time_s)
             market.add_block([("Exchange", "VenuePaused", {"at": paused_at})])
