@@ -1,9 +1,4 @@
-"""A naive exchange in a hundred lines: the oracle whose fills and balances the engine must equal.
-
-It searches one list of open orders each time; what is reserved is added up anew whenever asked.
-"""
-
-from __future__ import annotations
+"""A naive exchange in a hundred lines, lists and sums alone: the oracle the engine must equal."""
 
 from collections import defaultdict
 from typing import Any
@@ -76,10 +71,9 @@ class Twin:
             self.number += 1
             self.trades.append((self.number, maker, order, maker.price, tonnes, *self.fees))
             self.move(self.trades[-1], 1)
-            if not one[1]:
-                self.open.remove(one)
             if not left:
                 break
+        self.open = [one for one in self.open if one[1]]
         if left and wants.time_in_force is TimeInForce.GTC:
             self.open.append([order, left])
         return True
