@@ -30,7 +30,7 @@ class Twin:
         return self.total[who, asset] - sum(need(*one) for one in orders)
 
     def end(self, ends: Any) -> None:
-        self.open = [one for one in self.open if not ends(one[0])]
+        self.open = [one for one in self.open if one[1] and not ends(one[0])]
 
     def withdraw(self, who: bytes, asset: int, amount: int) -> bool:
         enough = self.available(who, asset) >= amount
