@@ -215,6 +215,25 @@ def test_an_exit_that_nobody_executed_ends_when_it_lapses(market: Market) -> Non
     assert market.check().engine.balance(account(1), INSTRUMENT) == (0, 0)
 
 
+def test_a_cancel_of_an_exit_that_has_lapsed_stops_nothing(market: Market) -> None:
+    """The contract takes it from anybody at any time: it must not keep the feed from going on."""
+    market.overrides |= {"window_seconds": 100}
+    market.start()
+    market.wait_funded()
+    start = int(time.time())
+    market.add_block([event("ExitRequested", 0, asset=str(MONEY), requestedAt=str(start))])
+    market.add_block(at=start + 301)
+    wait_for(market, EndExit)
+    market.add_block([event("ExitCancelled", 0, asset=str(MONEY))], at=start + 302)
+    market.add_block([market.deposit(9, 0, MONEY, 5)], at=start + 303)
+    wait_for(market, CreditDeposit, 9)
+    assert of_kind(market, EndExit) == [
+        EndExit(3, LAPSE_INDEX, account(0), MONEY, 0),
+        EndExit(4, 0, account(0), MONEY, 0),
+    ]
+    assert market.check().engine.balance(account(0), MONEY) == (10**15 + 5, 0)
+
+
 def test_settled_numbers_are_noted(market: Market) -> None:
     market.start()
     market.wait_funded()

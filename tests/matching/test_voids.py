@@ -232,10 +232,21 @@ def test_an_exit_before_a_withdrawal_settles_shortens_the_withdrawal() -> None:
     assert venue.engine.balance(BUYER, HKD) == (20, 0)
 
 
+def test_the_cancel_of_an_exit_that_does_not_run_any_more_changes_nothing() -> None:
+    """The contract takes it after the exit has lapsed, which the journal has ended before."""
+    venue = Venue()
+    venue.fact(commands.StartExit, BUYER, HKD, NOW_S)
+    venue.fact(commands.EndExit, BUYER, HKD, 0)
+    before = venue.engine.balances(BUYER)
+    assert venue.fact(commands.EndExit, BUYER, HKD, 0) == []
+    assert venue.engine.balances(BUYER) == before
+    venue.trade()
+
+
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
-        (commands.EndExit, (BUYER, CLASS, 0)),
+        (commands.EndExit, (BUYER, CLASS, 1)),
         (commands.EndExit, (BUYER, HKD, WEALTH + 1)),
         (commands.CreditDeposit, (99, BUYER, HKD, 5)),
         (commands.CreditDeposit, (9, BUYER, HKD, 5)),
