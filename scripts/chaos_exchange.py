@@ -127,7 +127,7 @@ class Market:
                 done += self._step(desk, dice)
             except RuleError as error:
                 # An exit makes nonces and balances move; a rule that says no is an answer too.
-                self._count(f"error {error.code}")
+                self._count(f"error {error.values.get('code', error.code)}: {error.message[:60]}")
                 done += 1
             with self.lock:
                 self.longest = max(self.longest, time.monotonic() - started)
@@ -139,7 +139,7 @@ class Market:
 
     def _step(self, desk: Desk, dice: random.Random) -> int:
         chance = dice.random()
-        if chance < 0.80:
+        if chance < 0.70:
             orders = [self._order(desk, dice) for _ in range(dice.randint(1, MOST_AT_ONCE))]
             for answer in desk.trader.place_many(orders):
                 self._note(desk, answer)
@@ -184,7 +184,7 @@ class Market:
         if isinstance(answer, CausewayError):
             if not isinstance(answer, RuleError):
                 raise answer
-            self._count(f"error {answer.code}")
+            self._count(f"error {answer.values.get('code', answer.code)}: {answer.message[:60]}")
             return
         with self.lock:
             known = self.promised.setdefault(answer.seq, answer.entry)
