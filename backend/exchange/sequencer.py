@@ -193,7 +193,7 @@ class Sequencer:
         # The state of a venue stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        gc.set_threshold(10_000, 10_000, 1_000)
         leader = VenueLeader(
             self._config,
             self._session,
