@@ -84,7 +84,9 @@ class Exchange(RuleBasedStateMachine):
         life=st.integers(0, 60),
         ahead=st.integers(0, 3),
     )
-    def place(self, who, side, quantity, price, cap, force, flags, life, ahead) -> None:  # type: ignore[no-untyped-def]
+    def place(  # type: ignore[no-untyped-def]
+        self, who, side, quantity, price, cap, force, flags, life, ahead
+    ) -> None:
         post_only, retire, self_trade = flags
         resting = force is TimeInForce.GTC
         retire = retire and not resting and not side
