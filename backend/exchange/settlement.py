@@ -89,7 +89,8 @@ Proof = Callable[[], Awaitable[ChainPoint | None]]
 class _View(NamedTuple):
     covered: Covered
     outlook: Outlook
-    oldest_overdue: int | None
+    #: The first unsettled trade, and the last second in which the chain can settle it.
+    oldest: tuple[int, int] | None
 
 
 class Settlement:
@@ -151,8 +152,7 @@ class Settlement:
     async def _next(self, leader: Leader) -> bool:
         """One act, if one is due; whether there may be another."""
         view = await leader.look(self._look)
-        if view.oldest_overdue is not None:
-            await self._void_overdue(leader, view.oldest_overdue)
+        if view.oldest is not None and await self._void_overdue(leader, view.oldest):
             view = await leader.look(self._look)
         if not self._is_due(view):
             return False
@@ -163,9 +163,8 @@ class Settlement:
         settled = Covered(engine.settled_trade, engine.settled_withdrawal)
         covered = covered_by(self._usable(), settled, engine.pending_voids())
         first = engine.unsettled_queue[0] if engine.unsettled_queue else None
-        too_old = first and engine.time_ms // 1_000 > first.time_s + engine.window_seconds
-        overdue = first.number if first and too_old else None
-        return _View(covered, outlook(engine, head, covered), overdue)
+        oldest = (first.number, first.time_s + engine.window_seconds) if first else None
+        return _View(covered, outlook(engine, head, covered), oldest)
 
     def _usable(self) -> list[VenueAct]:
         """The acts before the first that the chain refuses because keys have changed since.
@@ -200,26 +199,27 @@ class Settlement:
             self._oldest = (trades[0].number, now)
         return now - self._oldest[1] >= WAIT_SECONDS
 
-    async def _void_overdue(self, leader: Leader, number: int) -> None:
+    async def _void_overdue(self, leader: Leader, oldest: tuple[int, int]) -> bool:
         """Void what the chain can settle no more, once a final chain block proves it.
 
         The facts up to that chain block are journalled: had the chain settled the trade by then,
-        the engine would know. Later chain blocks are later still, so it never will.
+        the engine would know. Later chain blocks are later still, so it never will. The time of
+        the journal is not asked: it stands still while nobody trades.
         """
+        number, until = oldest
         point = await self._proof()
-        if point is None:
-            return
+        if point is None or point.time <= until:
+            return False
 
-        def is_proven(engine: Engine, _: Head) -> bool:
-            first = engine.unsettled_queue[0] if engine.unsettled_queue else None
-            if first is None or first.number != number:
-                return False
-            return point.time > first.time_s + engine.window_seconds
+        def is_there(engine: Engine, _: Head) -> bool:
+            return bool(engine.unsettled_queue) and engine.unsettled_queue[0].number == number
 
-        if await leader.look(is_proven):
-            reason = VoidReason.OLDER_THAN_WINDOW
-            await leader.submit(VoidTrades(number, reason, point.block, point.time))
-            log.warning("voided trades that the chain settles no more", first=number, reason=reason)
+        if not await leader.look(is_there):
+            return False
+        reason = VoidReason.OLDER_THAN_WINDOW
+        await leader.submit(VoidTrades(number, reason, point.block, point.time))
+        log.warning("voided trades that the chain settles no more", first=number, reason=reason)
+        return True
 
     # ── signing and storing ──────────────────────────────────────────────────────────────────
 

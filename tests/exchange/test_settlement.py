@@ -321,6 +321,26 @@ def test_trades_that_the_chain_settles_no_more_are_voided_when_a_chain_block_pro
     assert recover(digest, void.watcher_signature) == WATCHER.address
 
 
+def test_trades_that_are_too_old_are_voided_although_nobody_trades_any_more(
+    market: Market,
+) -> None:
+    """Else they wait for the next order, which then is voided with them."""
+    market.overrides["window_seconds"] = 1
+    venue = Venue(market)
+
+    async def scene() -> list[VenueAct]:
+        async with venue.sequencing(), venue.watching():
+            await venue.funded()
+            await venue.send(sell(market, 0, 5), market.order(1, 0))
+            await venue.acts_once(lambda acts: len(acts) == 1)
+            await asyncio.sleep(2.5)
+            market.add_block(at=int(time.time()))
+            return await venue.acts_once(lambda acts: acts[-1].kind is ActKind.VOID)
+
+    void = decode_void(asyncio.run(scene())[-1].content)
+    assert (void.first_trade, void.last_trade, void.reason) == (1, 1, 1)
+
+
 def test_a_pause_voids_what_came_after_it_and_the_rest_is_cut_anew(market: Market) -> None:
     venue = Venue(market)
 
