@@ -56,6 +56,7 @@ _TITLES = {
     "too-many-requests": "Too much of one trader is under way",
     "venue-busy": "The venue has too much to do",
     "venue-unavailable": "The venue takes no commands at this moment",
+    "not-admitted": "The trader is not admitted",
     "not-signed-in": "This is shown to its account alone",
     "database-unavailable": "The database does not answer",
     "internal": "Something went wrong here",

@@ -307,6 +307,9 @@ NOT_TAKEN: Final = {
         "the signature is not the trader's",
         {"WWW-Authenticate": 'Signature realm="EIP-712"'},
     ),
+    AnswerCode.NOT_ADMITTED: NotTaken(
+        403, "not-admitted", "the trader is not admitted and has nothing on the venue"
+    ),
     AnswerCode.CONFLICT: NotTaken(409, "conflict", "the nonce belongs to another message"),
     AnswerCode.NONCE_TOO_FAR: NotTaken(
         422, "nonce-too-far", "the nonce is more than 1,024 above the lowest unused one"

@@ -18,6 +18,7 @@ _SUMMARIES: Final = {
 }
 _PROBLEMS: Final = {
     401: "The signature is not the trader's",
+    403: "The trader is not admitted and has nothing on the venue",
     405: "Another method",
     409: "The nonce belongs to another message: `conflict`",
     410: "The nonce is more than 1,024 below the lowest unused one",

@@ -144,6 +144,8 @@ class AnswerCode(IntEnum):
     LATE = 6
     BUSY = 7
     INVALID = 8
+    #: Its trader was never admitted and has nothing here: no command of its could do anything.
+    NOT_ADMITTED = 9
 
 
 class Answer(NamedTuple):

@@ -286,6 +286,8 @@ class VenueLeader:
                 if not item.looked_up:
                     group.lookups.append(item)
                     return None
+        elif self._is_nobody(trader):
+            return encode_refused(AnswerCode.NOT_ADMITTED, "the trader was never admitted")
         elif item.is_pre_signed and not self._is_pre_signed(item):
             return encode_refused(AnswerCode.BAD_SIGNATURE, "is not pre-signed on chain")
         try:
@@ -295,6 +297,11 @@ class VenueLeader:
         group.made[key] = (len(group.rows) - 1, item.record)
         group.items.append((len(group.rows) - 1, item))
         return None
+
+    def _is_nobody(self, trader: Account) -> bool:
+        # Keys cost nothing: else anybody could fill the journal and the engine with refusals.
+        account = self.engine.accounts.get(trader)
+        return account is None or (account.tier == 0 and not self.engine.balances(trader))
 
     def _is_pre_signed(self, item: Item) -> bool:
         # Else anybody could use up a stranger's nonces by naming them with this kind.

@@ -32,7 +32,7 @@ from backend.domain.venue_events import (
     decode_events,
 )
 from backend.errors import OutcomeUnknown, VenueUnavailable
-from tests.exchange.market import INSTRUMENT, MONEY, SEQUENCER_KEY, Market, account
+from tests.exchange.market import INSTRUMENT, MONEY, SEQUENCER_KEY, Market, account, trader_key
 
 pytestmark = pytest.mark.integration
 
@@ -174,6 +174,29 @@ def test_rules_refuse_with_an_answer_that_is_journalled(market: Market) -> None:
     assert refused.code is AnswerCode.ACCEPTED
     assert happened(refused) == [Refused(account(0), 0, Reason.NOT_ENOUGH)]
     assert market.send(poor)[0].code is AnswerCode.REPEATED
+
+
+def test_whoever_was_never_admitted_writes_nothing_into_the_journal(market: Market) -> None:
+    """Keys cost nothing: a refusal for each would fill journal and memory for ever."""
+    market.start()
+    market.wait_funded()
+    nobody = market.traders + 1
+    length = len(market.rows())
+    answers = market.send(
+        market.order(nobody, 0),
+        market.cancel(nobody, 0),
+        market.cancel_all(nobody, 0),
+        market.withdraw(nobody, 0, MONEY, 1),
+    )
+    assert [one.code for one in answers] == [AnswerCode.NOT_ADMITTED] * 4
+    assert len(market.rows()) == length
+    assert account(nobody) not in market.check().engine.accounts
+    admitted = ("Participant", address_of(trader_key(nobody)), {"tier": 1})
+    market.add_block([admitted])
+    market.wait_for(lambda: len(market.rows()) > length)
+    assert happened(market.send(market.order(nobody, 0))[0]) == [
+        Refused(account(nobody), 0, Reason.NOT_ENOUGH)
+    ]
 
 
 def test_a_command_after_its_deadline_is_late_and_uses_nothing(market: Market) -> None:
