@@ -57,6 +57,8 @@ class HaltReason(IntEnum):
     OPERATOR = 1
     DEPOSIT_REVERTED = 2
     SETTLEMENT_REFUSED = 3
+    #: The chain has settled a trade that the journal had voided before it saw that.
+    SETTLED_AFTER_VOID = 4
 
 
 class OrderAccepted(NamedTuple):

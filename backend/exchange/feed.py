@@ -53,6 +53,8 @@ _OF_CHAIN: Final = (
     CreditDeposit, StartExit, EndExit, InvalidateNonce, NotePreSignature, SetParticipant,
     ListAsset, ListClass, PauseVenue, UnpauseVenue, NoteSettlement,
 )  # fmt: skip
+#: What can void trades when it is journalled.
+_VOIDING: Final = (StartExit, EndExit, InvalidateNonce, PauseVenue)
 _KINDS: Final = tuple(KIND_OF[kind] for kind in _OF_CHAIN)
 _Place = tuple[int, int]
 
@@ -112,6 +114,9 @@ class _View(NamedTuple):
     halted: bool
     #: Running exits: (account, asset, requested at).
     exits: tuple[tuple[Account, int, int], ...]
+    skew: int
+    #: Voids that the chain has not seen: (first, last) trade.
+    voids: tuple[tuple[int, int], ...]
 
 
 class _Found(NamedTuple):
@@ -186,13 +191,24 @@ class ChainFeed:
                 if halt is not None:
                     return _Found((), halt)
                 self._compared = final.epoch
-            return _Found(self._next(connection, view, final))
+            return self._next(connection, view, final)
 
-    def _next(self, connection: Connection, view: _View, final: FinalHead) -> Sequence[Command]:
+    def _next(self, connection: Connection, view: _View, final: FinalHead) -> _Found:
         lapses = self._lapses(connection, view, final)
         up_to = min((block for block, *_ in lapses), default=final.number)
         stored = venue_facts.facts_after(connection, view.place, up_to, AT_ONCE)
-        commands = [one for fact in stored if (one := _command(fact)) and self._is_new(one, view)]
+        commands: list[Command] = []
+        for fact in stored:
+            if any(isinstance(one, _VOIDING) for one in commands) and _is_batch(fact):
+                # Whether it settled what they void is known when they are journalled.
+                return _Found(commands)
+            void = _settled_after_void(fact, view)
+            if void and not commands:
+                return _Found((), Halt(HaltReason.SETTLED_AFTER_VOID, void))
+            if void:
+                return _Found(commands)
+            if (command := _command(fact)) and self._is_new(command, view):
+                commands.append(command)
         if commands or stored:
             if not commands:
                 # Everything of a full page was known: look behind it.
@@ -200,20 +216,24 @@ class ChainFeed:
                 return self._next(
                     connection, view._replace(place=(last.block, last.log_index)), final
                 )
-            return commands
+            return _Found(commands)
         first = LAPSE_INDEX
         if view.place[0] == up_to:
             first = max(first, view.place[1] + 1)
         due = sorted((account, asset) for block, account, asset in lapses if block == up_to)
-        return [EndExit(up_to, first + i, *one, 0) for i, one in enumerate(due)]
+        return _Found([EndExit(up_to, first + i, *one, 0) for i, one in enumerate(due)])
 
     def _lapses(
         self, connection: Connection, view: _View, final: FinalHead
     ) -> list[tuple[int, Account, int]]:
-        """(chain block, account, asset) of exits that have lapsed."""
+        """(chain block, account, asset) of exits that have lapsed.
+
+        A little later than on chain: a venue whose clock is behind the chain's, within the skew,
+        would match in seconds in which the contract still refuses the account.
+        """
         found = []
         for account, asset, requested_at in view.exits:
-            end = requested_at + LAPSE_WINDOWS * view.window
+            end = requested_at + LAPSE_WINDOWS * view.window + view.skew
             if final.timestamp <= end:
                 continue
             block = venue_facts.first_block_after(connection, end, final.number)
@@ -277,11 +297,25 @@ def _view(engine: Engine, head: Head) -> _View:
     return _View(
         engine.chain_place, engine.last_deposit, engine.window_seconds, engine.halted,
         tuple((Account(bytes(who)), asset, at) for who, asset, at in exits),
+        engine.skew_seconds, tuple((one.first, one.last) for one in engine.void_queue),
     )  # fmt: skip
 
 
 def _command(fact: StoredFact) -> Command | None:
     return fact_of(fact.contract, fact.name, fact.args, fact.block, fact.log_index)
+
+
+def _is_batch(fact: StoredFact) -> bool:
+    return (fact.contract, fact.name) == ("Exchange", "BatchSettled")
+
+
+def _settled_after_void(fact: StoredFact, view: _View) -> int:
+    """The first trade that a batch settled although the journal has voided it, 0 when none."""
+    if not _is_batch(fact):
+        return 0
+    first, last = int(fact.args["firstTrade"]), int(fact.args["lastTrade"])
+    both = (max(first, one) for one, end in view.voids if max(first, one) <= min(last, end))
+    return min(both, default=0)
 
 
 def _place(command: Any) -> _Place:

@@ -199,14 +199,15 @@ def test_an_exit_that_nobody_executed_ends_when_it_lapses(market: Market) -> Non
         ],
         at=start,
     )
-    market.add_block(at=start + 300)
+    # Lapsed on chain, but a clock that is behind it by the skew would still match too early.
+    market.add_block(at=start + 315)
     time.sleep(0.5)
     assert of_kind(market, EndExit) == []
     # The exit of trader 1 is executed in the very chain block in which trader 0's has lapsed.
     market.add_block(
-        [event("ExitExecuted", 1, asset=str(INSTRUMENT), amount=str(10**12))], at=start + 301
+        [event("ExitExecuted", 1, asset=str(INSTRUMENT), amount=str(10**12))], at=start + 316
     )
-    market.add_block([market.deposit(9, 0, MONEY, 5)], at=start + 302)
+    market.add_block([market.deposit(9, 0, MONEY, 5)], at=start + 317)
     wait_for(market, CreditDeposit, 9)
     assert of_kind(market, EndExit) == [
         EndExit(4, 0, account(1), INSTRUMENT, 10**12),
@@ -222,16 +223,66 @@ def test_a_cancel_of_an_exit_that_has_lapsed_stops_nothing(market: Market) -> No
     market.wait_funded()
     start = int(time.time())
     market.add_block([event("ExitRequested", 0, asset=str(MONEY), requestedAt=str(start))])
-    market.add_block(at=start + 301)
+    market.add_block(at=start + 316)
     wait_for(market, EndExit)
-    market.add_block([event("ExitCancelled", 0, asset=str(MONEY))], at=start + 302)
-    market.add_block([market.deposit(9, 0, MONEY, 5)], at=start + 303)
+    market.add_block([event("ExitCancelled", 0, asset=str(MONEY))], at=start + 317)
+    market.add_block([market.deposit(9, 0, MONEY, 5)], at=start + 318)
     wait_for(market, CreditDeposit, 9)
     assert of_kind(market, EndExit) == [
         EndExit(3, LAPSE_INDEX, account(0), MONEY, 0),
         EndExit(4, 0, account(0), MONEY, 0),
     ]
     assert market.check().engine.balance(account(0), MONEY) == (10**15 + 5, 0)
+
+
+def test_a_batch_that_settled_what_was_voided_halts_the_venue(market: Market) -> None:
+    """Nobody saw the chain for longer than a window; an exit was asked for and taken back there.
+
+    The trades after it are void as soon as the request is seen. Batches with them were signed
+    before, and the contract takes them again once the exit is cancelled.
+    """
+    market.overrides |= {"window_seconds": 100}
+    market.start()
+    market.wait_funded()
+    market.send(market.order(0, 0, side=1), market.order(1, 0))
+    long_ago = str(int(time.time()) - 101)
+    settled = {"firstTrade": "1", "lastTrade": "1", "lastWithdrawal": "0", "seq": "1"}
+    market.add_block(
+        [
+            event("ExitRequested", 0, asset=str(MONEY), requestedAt=long_ago),
+            event("ExitCancelled", 0, asset=str(MONEY)),
+            ("Exchange", "BatchSettled", settled),
+            market.deposit(9, 0, MONEY, 5),
+        ]
+    )
+    assert wait_for(market, Halt) == [Halt(HaltReason.SETTLED_AFTER_VOID, 1)]
+    assert of_kind(market, NoteSettlement) == []
+    assert market.check().engine.last_deposit == 8
+
+
+def test_a_void_and_the_batch_behind_it_are_noted_together(market: Market) -> None:
+    market.overrides |= {"window_seconds": 100}
+    market.start()
+    market.wait_funded()
+    market.send(market.order(0, 0, side=1), market.order(1, 0))
+    long_ago = str(int(time.time()) - 101)
+    market.add_block(
+        [
+            event("ExitRequested", 0, asset=str(MONEY), requestedAt=long_ago),
+            event("ExitCancelled", 0, asset=str(MONEY)),
+        ]
+    )
+    wait_for(market, EndExit)
+    market.send(market.order(2, 0, side=1), market.order(1, 1))
+    numbers = {"lastWithdrawal": "0", "seq": "1"}
+    market.add_block(
+        [
+            ("Exchange", "TradesVoided", {"firstTrade": "1", "lastTrade": "1", **numbers}),
+            ("Exchange", "BatchSettled", {"firstTrade": "2", "lastTrade": "2", **numbers}),
+        ]
+    )
+    assert [one.last_trade for one in wait_for(market, NoteSettlement, 2)] == [1, 2]
+    assert of_kind(market, Halt) == []
 
 
 def test_settled_numbers_are_noted(market: Market) -> None:
