@@ -137,6 +137,8 @@ class ChainFeed:
         self._compared: int | None = None
         #: Journalled facts that stand elsewhere since a reorganisation: not journalled again.
         self._moved: Counter[tuple[object, ...]] = Counter()
+        #: Where they were found: a place is read again while what is before it is journalled.
+        self._found_again: set[_Place] = set()
         #: Up to here nothing was left to journal.
         self._done: FinalHead | None = None
 
@@ -244,11 +246,11 @@ class ChainFeed:
     def _is_new(self, command: Command, view: _View) -> bool:
         if isinstance(command, CreditDeposit):
             return command.deposit_id > view.last_deposit
-        content = _content(command)
-        if self._moved[content] > 0:
+        content, place = _content(command), _place(command)
+        if self._moved[content] > 0 and place not in self._found_again:
             self._moved[content] -= 1
-            return False
-        return True
+            self._found_again.add(place)
+        return place not in self._found_again
 
     # ── after a reorganisation ───────────────────────────────────────────────────────────────
 
@@ -266,6 +268,7 @@ class ChainFeed:
             one.deposit_id: one[3:] for one in indexed.values() if isinstance(one, CreditDeposit)
         }
         self._moved.clear()
+        self._found_again.clear()
         for command in journalled:
             if isinstance(command, CreditDeposit):
                 if deposits.get(command.deposit_id) != command[3:]:

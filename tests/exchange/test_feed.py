@@ -173,6 +173,26 @@ def test_a_reorganisation_that_puts_the_same_facts_elsewhere_changes_nothing(
     assert of_kind(market, Halt) == []
 
 
+def test_a_fact_that_a_reorganisation_put_behind_a_new_one_is_not_journalled_again(
+    market: Market,
+) -> None:
+    market.start()
+    market.wait_funded()
+    now = str(int(time.time()))
+    exit_request = event("ExitRequested", 0, asset=str(MONEY), requestedAt=now)
+    market.add_block([market.deposit(9, 0, MONEY, 5), exit_request])
+    wait_for(market, StartExit)
+    market.rewind(1)
+    market.add_block([market.deposit(9, 0, MONEY, 5)])
+    market.add_block([market.deposit(10, 0, MONEY, 6), exit_request])
+    wait_for(market, CreditDeposit, 10)
+    time.sleep(0.5)
+    market.add_block([market.deposit(11, 0, MONEY, 7)])
+    wait_for(market, CreditDeposit, 11)
+    assert len(of_kind(market, StartExit)) == 1
+    assert of_kind(market, Halt) == []
+
+
 def test_an_index_that_is_behind_after_a_rewind_is_waited_for(market: Market) -> None:
     market.start()
     market.wait_funded()
