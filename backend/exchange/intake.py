@@ -123,6 +123,15 @@ class Intake:
 
     def answer(self, item: Item, answer: bytes) -> None:
         """Answer one command; the reply goes out when its request has every answer."""
+        self.forget(item)
+        request = item.request
+        request.answers[item.slot] = answer
+        request.open -= 1
+        if not request.open:
+            self._reply(request.reply_to, encode_reply(request.answers))
+
+    def forget(self, item: Item) -> None:
+        """Its request gets no reply; it stands in nobody's way any more."""
         self.waiting -= 1
         if item.is_signed:
             left = self._per_trader[item.trader] - 1
@@ -130,11 +139,6 @@ class Intake:
                 self._per_trader[item.trader] = left
             else:
                 del self._per_trader[item.trader]
-        request = item.request
-        request.answers[item.slot] = answer
-        request.open -= 1
-        if not request.open:
-            self._reply(request.reply_to, encode_reply(request.answers))
 
     async def check_signatures(self) -> None:
         """Check what arrives, for ever; in a thread, because recovery leaves Python's lock."""

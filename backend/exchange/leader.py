@@ -385,8 +385,13 @@ class VenueLeader:
 
     async def _look_up(self, item: Item) -> None:
         """Answer a command whose nonce is used from the journal, or admit it after all."""
-        async with self._lookups:
-            rows = await asyncio.to_thread(self._journal.find, item.trader, item.nonce)
+        try:
+            async with self._lookups:
+                rows = await asyncio.to_thread(self._journal.find, item.trader, item.nonce)
+        except Exception:
+            # Its trader gets no answer and asks again; the journal is what it is.
+            self.intake.forget(item)
+            raise
         mine = [row for row in rows if (row.kind == _CANCEL_KIND) == item.is_cancel]
         if mine:
             first = mine[0]
@@ -414,7 +419,6 @@ class VenueLeader:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            # Its trader gets no answer and asks again; the journal is what it is.
             log.warning("a lookup failed", reason=str(task.exception()))
 
     # ── on a timer ───────────────────────────────────────────────────────────────────────────

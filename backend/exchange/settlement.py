@@ -29,6 +29,7 @@ from backend.domain.batches import (
     Void,
     anchor_digest,
     batch_digest,
+    compact_signature,
     encode_batch,
     pack_signatures,
     signature_slots,
@@ -217,7 +218,11 @@ class Settlement:
         if not await leader.look(is_there):
             return False
         reason = VoidReason.OLDER_THAN_WINDOW
-        await leader.submit(VoidTrades(number, reason, point.block, point.time))
+        try:
+            await leader.submit(VoidTrades(number, reason, point.block, point.time))
+        except InvalidValue:
+            # A fact of the chain that was journalled in between has voided it.
+            return False
         log.warning("voided trades that the chain settles no more", first=number, reason=reason)
         return True
 
@@ -308,6 +313,9 @@ class Settlement:
             reply = SignReply(ReplyCode.BEHIND, reason=error.message)
         except InvalidValue as error:
             reply = SignReply(ReplyCode.REFUSED, reason=error.message)
+        if reply.code is ReplyCode.SIGNED and not _is_signature(reply.signature):
+            # Stored, it could neither be sent nor marked as refused: the acts would end there.
+            reply = SignReply(ReplyCode.REFUSED, reason="the watcher's signature is none")
         if reply.code is ReplyCode.SIGNED:
             if self._trouble:
                 log.info("the watcher signs again", kind=kind.name)
@@ -322,3 +330,11 @@ class Settlement:
         pause = BEHIND_SECONDS if behind else REFUSED_SECONDS
         self._not_before = self._monotonic() + pause
         return None
+
+
+def _is_signature(signature: bytes) -> bool:
+    try:
+        compact_signature(signature)
+    except InvalidValue:
+        return False
+    return True

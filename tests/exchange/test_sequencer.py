@@ -32,9 +32,13 @@ from backend.domain.venue_events import (
     decode_events,
 )
 from backend.errors import OutcomeUnknown, VenueUnavailable
+from backend.store.database import Database
+from backend.store.journal import Journal
 from tests.exchange.market import INSTRUMENT, MONEY, SEQUENCER_KEY, Market, account, trader_key
 
 pytestmark = pytest.mark.integration
+
+NOBODYS_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 def happened(answer: Answer) -> list[Any]:
@@ -345,3 +349,21 @@ def test_a_stopped_leader_answers_first_and_leaves_a_snapshot(market: Market) ->
     market.start()
     assert market.send(market.order(0, 1))[0].code is AnswerCode.ACCEPTED
     assert market.check().epoch == 2
+
+
+def test_a_used_nonce_that_could_not_be_looked_up_keeps_no_place(market: Market) -> None:
+    """Else every moment without the journal would leave less room, until the venue is busy."""
+    market.overrides["most_waiting"] = 2
+    started = market.start()
+    market.wait_funded()
+    order = market.order(0, 0, side=1)
+    market.send(order)
+    leader = started._sequencer._leader  # type: ignore[union-attr]
+    assert leader is not None
+    journal, leader._journal = leader._journal, Journal(Database(NOBODYS_DATABASE), 1)
+    for _ in range(3):
+        with pytest.raises(OutcomeUnknown):
+            market.send(order, timeout=0.3)
+    market.wait_for(lambda: leader.intake.waiting == 0)
+    leader._journal = journal
+    assert market.send(order)[0].code is AnswerCode.REPEATED

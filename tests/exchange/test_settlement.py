@@ -239,7 +239,9 @@ def test_a_watcher_that_refuses_stores_nothing_and_is_asked_again(market: Market
         def refuse(body: bytes, reply_to: str) -> None:
             nonlocal asked
             asked += 1
-            reply = encode_sign_reply(SignReply(ReplyCode.BEHIND, reason="not yet"))
+            no_signature = SignReply(ReplyCode.SIGNED, bytes([255] * 65))
+            later = SignReply(ReplyCode.BEHIND, reason="not yet")
+            reply = encode_sign_reply(no_signature if asked == 1 else later)
             asyncio.get_running_loop().create_task(bus.publish(reply_to, reply))
 
         end = await bus.subscribe(watcher_subject(market.chain_id, 1), refuse)
