@@ -323,6 +323,9 @@ NOT_TAKEN: Final = {
     AnswerCode.BUSY: NotTaken(
         503, "venue-busy", "the venue has too much to do: not accepted", {"Retry-After": "1"}
     ),
+    AnswerCode.TOO_LARGE: NotTaken(
+        504, "outcome-unknown", "it is in the journal; what it caused is too much for one answer"
+    ),
     AnswerCode.INVALID: NotTaken(422, "invalid-value", "the message breaks a rule"),
 }
 

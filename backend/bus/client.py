@@ -63,6 +63,11 @@ class Bus:
         """False while the connection is lost."""
         return self._client.is_connected
 
+    @property
+    def largest_body(self) -> int:
+        """Bytes that the server takes in one message."""
+        return self._client.max_payload
+
     async def publish_head(self, head: Head) -> None:
         """Tell everybody of a head; raises BusUnavailable."""
         await self.publish(head_subject(head.chain_id), head.encode())

@@ -146,6 +146,8 @@ class AnswerCode(IntEnum):
     INVALID = 8
     #: Its trader was never admitted and has nothing here: no command of its could do anything.
     NOT_ADMITTED = 9
+    #: It has its answer in the journal, with more events than one message of the bus can carry.
+    TOO_LARGE = 10
 
 
 class Answer(NamedTuple):

@@ -26,6 +26,9 @@ from backend.errors import InvalidValue, NotAuthorised
 
 #: Commands whose signatures are checked in one go.
 CHECK_AT_ONCE: Final = 128
+_TOO_LARGE: Final = encode_refused(
+    AnswerCode.TOO_LARGE, "it is in the journal; what it caused is too much for one answer"
+)
 
 
 class Item:
@@ -86,12 +89,14 @@ class Intake:
         *,
         most_waiting: int,
         most_per_trader: int,
+        largest_reply: Callable[[], int],
     ) -> None:
         self._verifier = verifier
         self._reply = reply
         self._wake = wake
         self._most_waiting = most_waiting
         self._most_per_trader = most_per_trader
+        self._largest_reply = largest_reply
         self._unchecked: deque[Item] = deque()
         self._arrived = asyncio.Event()
         self._per_trader: Counter[Account] = Counter()
@@ -128,7 +133,18 @@ class Intake:
         request.answers[item.slot] = answer
         request.open -= 1
         if not request.open:
-            self._reply(request.reply_to, encode_reply(request.answers))
+            self._reply(request.reply_to, self._reply_of(request.answers))
+
+    def _reply_of(self, answers: list[bytes]) -> bytes:
+        """The reply; one answer that is too large for the bus does not take the others with it."""
+        body = encode_reply(answers)
+        while len(body) > self._largest_reply():
+            largest = max(range(len(answers)), key=lambda at: len(answers[at]))
+            if answers[largest] == _TOO_LARGE:
+                break
+            answers[largest] = _TOO_LARGE
+            body = encode_reply(answers)
+        return body
 
     def forget(self, item: Item) -> None:
         """Its request gets no reply; it stands in nobody's way any more."""

@@ -124,6 +124,7 @@ class VenueLeader:
             self._work.set,
             most_waiting=config.most_waiting,
             most_per_trader=config.most_per_trader,
+            largest_reply=lambda: bus.largest_body,
         )
 
     # ── what hooks ask and do ────────────────────────────────────────────────────────────────

@@ -367,3 +367,19 @@ def test_a_used_nonce_that_could_not_be_looked_up_keeps_no_place(market: Market)
     market.wait_for(lambda: leader.intake.waiting == 0)
     leader._journal = journal
     assert market.send(order)[0].code is AnswerCode.REPEATED
+
+
+def test_an_answer_too_large_for_the_bus_does_not_take_the_others_with_it(market: Market) -> None:
+    """Commands of several traders share a request: one with thousands of fills may be in it."""
+    started = market.start()
+    market.wait_funded()
+    market.send(*(market.order(0, nonce, price=10 + nonce) for nonce in range(40)))
+    leader = started._sequencer._leader  # type: ignore[union-attr]
+    assert leader is not None
+    leader.intake._largest_reply = lambda: 3_000
+    ended, resting = market.send(market.cancel_all(0, 40), market.order(1, 0, price=9))
+    assert (ended.code, resting.code) == (AnswerCode.TOO_LARGE, AnswerCode.ACCEPTED)
+    assert not ended.journalled
+    engine = market.check().engine
+    assert engine.open_orders(account(0)) == []
+    assert len(engine.open_orders(account(1))) == 1
