@@ -273,7 +273,10 @@ class ChainFeed:
             if isinstance(command, CreditDeposit):
                 if deposits.get(command.deposit_id) != command[3:]:
                     return Halt(HaltReason.DEPOSIT_REVERTED, command.deposit_id)
-            elif indexed.pop(_place(command), None) != command and not _is_lapse(command):
+            elif indexed.get(_place(command)) == command:
+                # Another fact in its place stays: it was moved there, or is missing in the journal.
+                del indexed[_place(command)]
+            elif not _is_lapse(command):
                 self._moved[_content(command)] += 1
         # What is left stands in the index alone: below the journal's place it came too late.
         late = Counter(

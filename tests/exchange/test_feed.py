@@ -193,6 +193,37 @@ def test_a_fact_that_a_reorganisation_put_behind_a_new_one_is_not_journalled_aga
     assert of_kind(market, Halt) == []
 
 
+def test_a_fact_that_a_reorganisation_put_in_anothers_place_halts_the_venue(
+    market: Market,
+) -> None:
+    market.start()
+    market.wait_funded()
+    market.add_block([event("NonceInvalidated", 3, nonce="5", at="1")])
+    wait_for(market, InvalidateNonce)
+    market.rewind(1)
+    frozen = ("Participant", address_of(trader_key(1)), {"frozen": True})
+    market.add_block([frozen])
+    market.add_block([event("NonceInvalidated", 3, nonce="5", at="1")])
+    assert wait_for(market, Halt) == [Halt(HaltReason.OPERATOR, 2)]
+
+
+def test_facts_that_changed_places_are_journalled_when_they_happen_again(market: Market) -> None:
+    market.start()
+    market.wait_funded()
+    who = address_of(trader_key(1))
+    frozen, freed = (("Participant", who, {"frozen": one}) for one in (True, False))
+    killed = event("NonceInvalidated", 3, nonce="5", at="1")
+    market.add_block([frozen, killed])
+    wait_for(market, InvalidateNonce)
+    market.rewind(1)
+    market.add_block([killed, frozen])
+    market.add_block([freed])
+    market.add_block([frozen])
+    known = market.traders + 3
+    assert [one.frozen for one in wait_for(market, SetParticipant, known)][-3:] == [1, 0, 1]
+    assert of_kind(market, Halt) == []
+
+
 def test_an_index_that_is_behind_after_a_rewind_is_waited_for(market: Market) -> None:
     market.start()
     market.wait_funded()
