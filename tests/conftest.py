@@ -23,6 +23,7 @@ from backend.local import binaries
 from backend.local.anvil import Anvil
 from backend.local.nats import Nats
 from backend.local.postgres import Postgres, temporary_home
+from tests.exchange.market import Market
 from tests.shared_data import shared_data_directory
 
 KINDS = ("unit", "contract", "integration", "system")
@@ -100,6 +101,19 @@ def new_database(postgres_server: Postgres) -> Iterator[DatabaseFactory]:
 def database_url(new_database: DatabaseFactory) -> str:
     """libpq URL of an empty database of this test."""
     return new_database()
+
+
+_venue_chains = itertools.count(1)
+
+
+@pytest.fixture
+def market(database_url: str, nats_url: str) -> Iterator[Market]:
+    """A venue of the test's own: a migrated database with an index, subjects nobody else uses."""
+    made = Market(database_url, nats_url, 5_000_000 + os.getpid() * 100 + next(_venue_chains))
+    made.database.migrate()
+    made.open_index()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

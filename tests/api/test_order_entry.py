@@ -20,7 +20,6 @@ from backend.domain.orders import Conditions, TimeInForce
 from tests.api.venue import api_over, signed, wait_for_leader
 from tests.exchange.market import MONEY, SEQUENCER_KEY, Market
 
-pytest_plugins = ["tests.exchange.conftest"]
 pytestmark = pytest.mark.integration
 
 

@@ -32,7 +32,6 @@ from backend.exchange.projector import Projector
 from tests.api.venue import api_over, wait_for_leader
 from tests.exchange.market import INSTRUMENT, MONEY, SEQUENCER_KEY, Market, trader_key
 
-pytest_plugins = ["tests.exchange.conftest"]
 pytestmark = pytest.mark.integration
 
 TERMS = (INSTRUMENT, MONEY)
