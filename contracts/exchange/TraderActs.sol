@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IExchange, Order, Withdrawal} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
+import {RawMemory} from "../libraries/RawMemory.sol";
 import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
@@ -115,7 +116,9 @@ abstract contract TraderActs is Ledger {
 
     /// @inheritdoc IExchange
     function hashBatch(bytes calldata batch) external view returns (bytes32) {
-        bytes32 message = keccak256(abi.encode(MessageHashes.BATCH_TYPEHASH, keccak256(batch)));
+        bytes32 message = RawMemory.hashPair(
+            uint256(MessageHashes.BATCH_TYPEHASH), uint256(keccak256(batch))
+        );
         return MessageHashes.ofStruct(_separator(), message);
     }
 

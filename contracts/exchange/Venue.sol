@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IExchange} from "../interfaces/IExchange.sol";
 import {AccountSlots} from "../libraries/AccountSlots.sol";
 import {MessageHashes} from "../libraries/MessageHashes.sol";
+import {RawMemory} from "../libraries/RawMemory.sol";
 import {Refusal} from "../libraries/Refusal.sol";
 import {Ledger} from "./Ledger.sol";
 
@@ -248,15 +249,15 @@ abstract contract Venue is Ledger {
         }
     }
 
-    function _requireKeys(uint256 buffer, bytes32 digest, uint256 place, uint160 keysHash)
+    function _requireKeys(bytes32 digest, uint256 place, uint160 keysHash)
         internal
         view
     {
-        uint256 sequencer = MessageHashes.signerAt(buffer, digest, place);
+        uint256 sequencer = MessageHashes.signerAt(digest, place);
         uint256 watcher;
         // A place in the calldata.
         unchecked {
-            watcher = MessageHashes.signerAt(buffer, digest, place + 64);
+            watcher = MessageHashes.signerAt(digest, place + 64);
         }
         if (_hashKeys(sequencer, watcher) != keysHash) {
             Refusal.two(
@@ -274,12 +275,13 @@ abstract contract Venue is Ledger {
             Refusal.two(IExchange.BatchSignaturesWrong.selector, signatures.length, 128);
         }
         bytes32 separator = _separator();
-        bytes32 digest = MessageHashes.ofArguments(separator, typeHash, fields);
+        MessageHashes.openBuffer(separator, MessageHashes.BUFFER_END);
+        bytes32 digest = MessageHashes.ofArguments(typeHash, fields);
         uint256 place;
         assembly ("memory-safe") {
             place := signatures.offset
         }
-        _requireKeys(MessageHashes.newBuffer(separator), digest, place, _guard.keysHash);
+        _requireKeys(digest, place, _guard.keysHash);
     }
 
     function _addClaimable(address account, uint256 asset, uint256 amount) private {
@@ -288,6 +290,6 @@ abstract contract Venue is Ledger {
     }
 
     function _hashKeys(uint256 sequencer, uint256 watcher) private pure returns (uint160) {
-        return uint160(uint256(keccak256(abi.encode(sequencer, watcher))));
+        return uint160(uint256(RawMemory.hashPair(sequencer, watcher)));
     }
 }

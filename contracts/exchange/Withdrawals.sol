@@ -21,15 +21,13 @@ abstract contract Withdrawals is Ledger {
                 uint256 packed = RawMemory.load(run.cursor);
                 run.cursor += BatchTables.WITHDRAWAL_BYTES;
                 uint256 leg = packed >> 240;
-                if (leg >= run.legCount) {
-                    Refusal.two(IExchange.BatchIndexOutOfRange.selector, leg, run.legCount);
-                }
+                if (leg >= run.legCount) BatchTables.refuseIndex(leg, leg, run.legCount);
                 leg = run.legsAt + leg * BatchTables.LEG_BYTES;
-                (uint256 trader, uint256 asset) = run.ownerOf(RawMemory.load(leg + 0x40));
+                (uint256 trader, uint256 asset) = run.ownerOf(RawMemory.load(leg));
                 uint256 nonce = packed >> 192 & type(uint48).max;
                 uint256 amount = packed >> 88 & type(uint104).max;
                 bytes32 digest = MessageHashes.ofPackedWithdrawal(
-                    run.buffer, trader, nonce, asset, amount, packed >> 80 & 0xff
+                    trader, nonce, asset, amount, packed >> 80 & 0xff
                 );
                 _requireWithdrawalSigned(run, digest, trader, packed);
                 _useNonce(trader, nonce, amount);
@@ -53,7 +51,7 @@ abstract contract Withdrawals is Ledger {
                     IExchange.WithdrawalNotPreSigned.selector, trader, nonce, uint256(digest)
                 );
             }
-            uint256 signer = MessageHashes.signerAt(run.buffer, digest, run.signatureAt);
+            uint256 signer = MessageHashes.signerAt(digest, run.signatureAt);
             if (signer != trader) {
                 Refusal.three(IExchange.WithdrawalSignatureWrong.selector, trader, nonce, signer);
             }
@@ -79,14 +77,14 @@ abstract contract Withdrawals is Ledger {
 
     function _moveToClaimable(uint256 leg, uint256 amount) private pure returns (uint256 moved) {
         unchecked {
-            uint256 word = RawMemory.load(leg + 0x20);
+            uint256 word = RawMemory.load(leg + 0x40);
             int256 left = int256(AccountSlots.balance(word))
-                + BatchTables.changeOf(RawMemory.load(leg + 0x40));
+                + BatchTables.changeOf(RawMemory.load(leg));
             // Below 0 the batch is refused by `_writeLegs`.
             moved = left < 0 ? 0 : uint256(left);
             if (moved > amount) moved = amount;
             BatchTables.debit(leg, moved);
-            RawMemory.store(leg + 0x20, AccountSlots.addClaimable(word, moved));
+            RawMemory.store(leg + 0x40, AccountSlots.addClaimable(word, moved));
         }
     }
 }

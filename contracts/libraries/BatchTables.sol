@@ -9,7 +9,8 @@ import {Refusal} from "./Refusal.sol";
 /// @notice A batch while it settles: what its header says and where its tables are in memory.
 /// @param cursor The next byte of the batch to read, `end` the one after its last.
 /// @param signatureAt Where in the calldata the next trader's signature is.
-/// @param exits All exit requests of its legs, or-ed: 0 when no account of it is exiting.
+/// @param ownLegs Where the legs of the account that is read now are, `ownCount` how many.
+/// @param words The stored words of all its legs, or-ed.
 struct Run {
     uint256 batchAt;
     uint256 cursor;
@@ -32,24 +33,24 @@ struct Run {
     uint256 feesAt;
     uint256 legsAt;
     uint256 ordersAt;
-    uint256 buffer;
     uint256 signatureAt;
-    uint256 exits;
-    uint256 firstTime;
-    uint256 lastTime;
+    uint256 words;
+    uint256 ownLegs;
+    uint256 ownCount;
 }
 
 /// @title The packed batch in memory: reading it, and the records kept of its legs and orders.
 /// @notice The layout is in IExchange. The batch is copied once and then hashed, read and emitted
-/// from there. A leg's record is three words: storage slot; what was stored; change << 48 | offset
-/// of its account in the batch << 16 | index of its asset. An order's is four: pointers of its legs
-/// and trader; first word of its 38 bytes; market << 224 | expiry << 136 | signed at << 96 | last
-/// match << 56 | filled; digest, of a retire-on-fill order only.
+/// from there. A leg's record is three words: change << 48 | place of its account in the batch
+/// << 16 | index of its asset; storage slot; what was stored. An order's is four: pointers of its
+/// legs and trader; first word of its 38 bytes; expiry << 216 | signed at << 176 | indices of its
+/// assets << 144 | last match << 56 | filled; digest, of some only.
 /// @dev Counts are u16, so no product here comes near 2^256. Reading past the end of the batch
 /// finds what lies behind it in memory, and `requireEnd` then refuses the batch.
 library BatchTables {
     uint256 internal constant LEG_BYTES = 0x60;
     uint256 internal constant ORDER_BYTES = 0x80;
+    uint256 internal constant PACKED_ORDER_BYTES = 38;
     uint256 internal constant TRADE_BYTES = 14;
     uint256 internal constant WITHDRAWAL_BYTES = 22;
     /// @notice A leg's change stands above what says whose it is.
@@ -61,10 +62,33 @@ library BatchTables {
     uint256 private constant ACCOUNT_BYTES = 24;
     uint256 private constant MAX_FEE_BPS = 100;
 
+    /// @notice The place of a call's Run, behind the buffer of messages, and its end: 25 words.
+    uint256 internal constant RUN = 0x4a0;
+    uint256 internal constant RUN_END = 0x7c0;
+
+    /// @notice Turns RUN into a pointer: `pointer()(RUN)`. A variable of a struct's type that
+    /// begins any other way is first given memory of its own, all of it zeroed.
+    function pointer()
+        internal
+        pure
+        returns (function(uint256) internal pure returns (Run memory) made)
+    {
+        function(uint256) internal pure returns (uint256) same = _same;
+        // Safe: both take and return one word.
+        assembly ("memory-safe") {
+            made := same
+        }
+    }
+
+    function _same(uint256 place) private pure returns (uint256) {
+        return place;
+    }
+
     /// @notice Copies a batch to memory and reads its header.
     /// @dev `room` bytes before it are left for the head of the event that carries it.
-    function open(bytes calldata batch, uint256 room) internal pure returns (Run memory run) {
+    function open(Run memory run, bytes calldata batch, uint256 room) internal pure {
         unchecked {
+            run.words = 0;
             uint256 length = batch.length;
             // Padded to words with zeros, as the event wants it.
             uint256 batchAt = RawMemory.allocate(room + (length + 63 & ~uint256(31))) + room;
@@ -144,7 +168,8 @@ library BatchTables {
 
     /// @notice Reads an account's legs and what is stored of them; returns behind the last.
     /// @param leg Where the first record goes; `header` is the account's first word in the batch.
-    function readLegs(Run memory run, uint256 header, uint256 leg)
+    /// @param previous The account before, 0 before the first.
+    function readLegs(Run memory run, uint256 header, uint256 leg, uint256 previous)
         internal
         view
         returns (uint256)
@@ -153,55 +178,85 @@ library BatchTables {
             uint256 tables = run.assetsAt;
             uint256 count = run.assetCount;
             uint256 cursor = run.cursor + ACCOUNT_BYTES;
-            uint256 tag = run.cursor - run.batchAt << 16;
+            uint256 left = header >> 80 & type(uint16).max;
+            uint256 tag = run.cursor << 16;
             uint256 owner = AccountSlots.ACCOUNT_TAG | header >> 96;
-            uint256 exits;
-            // 1 + the index before, so that the first may be 0.
-            uint256 above;
-            uint256 wrong;
+            uint256 words = run.words;
+            bool right;
+            uint256 most = run.ordersAt;
             // Safe: writes the scratch space, where the second word of every slot's preimage
             // stays, and records in the table that `readAssets` allocated; one behind the table
-            // is found by the caller before anything is stored elsewhere.
+            // is found before anything is stored elsewhere. An index too high reads at most 2 MB
+            // behind the assets, and is refused below with whatever else is wrong.
             assembly ("memory-safe") {
+                // Ascending, so that no leg can be there twice; and nobody is address 0.
+                right := gt(shr(96, header), previous)
+                // The index before: −1 before the first.
+                let before := not(0)
                 mstore(0x20, owner)
-                let end := add(cursor, shl(1, and(shr(80, header), 0xffff)))
-                for {} lt(cursor, end) { cursor := add(cursor, 2) } {
+                for {} left { left := sub(left, 1) } {
                     let index := shr(240, mload(cursor))
-                    if or(lt(index, above), iszero(lt(index, count))) {
-                        wrong := add(index, 1)
-                        break
-                    }
-                    above := add(index, 1)
+                    right := and(right, sgt(index, before))
+                    before := index
                     mstore(0x00, mload(add(tables, shl(5, index))))
                     let slot := keccak256(0x00, 0x40)
                     let word := sload(slot)
-                    exits := or(exits, shr(208, word))
-                    mstore(leg, slot)
-                    mstore(add(leg, 0x20), word)
-                    mstore(add(leg, 0x40), or(tag, index))
+                    words := or(words, word)
+                    mstore(leg, or(tag, index))
+                    mstore(add(leg, 0x20), slot)
+                    mstore(add(leg, 0x40), word)
                     leg := add(leg, LEG_BYTES)
+                    cursor := add(cursor, 2)
                 }
+                right := and(right, and(slt(before, count), iszero(gt(leg, most))))
             }
-            if (wrong != 0) _refuseLeg(run, header >> 96, wrong - 1, above);
-            run.exits |= exits;
+            if (!right) _refuseAccount(run, header, leg, previous);
+            run.words = words;
             run.cursor = cursor;
             return leg;
         }
     }
 
-    function _refuseLeg(Run memory run, uint256 trader, uint256 index, uint256 above)
+    /// @dev What is wrong with the account at the cursor: itself, a leg, or that the table of legs
+    /// is full; its orders would be written over the legs.
+    function _refuseAccount(Run memory run, uint256 header, uint256 leg, uint256 before)
         private
         pure
     {
         unchecked {
-            if (index >= run.assetCount) {
-                Refusal.two(IExchange.BatchIndexOutOfRange.selector, index, run.assetCount);
+            uint256 trader = header >> 96;
+            if (trader <= before) {
+                Refusal.two(IExchange.BatchAccountsNotAscending.selector, before, trader);
             }
-            uint256 previous = assetAt(run, above - 1);
-            Refusal.three(
-                IExchange.BatchLegsNotAscending.selector, trader, previous, assetAt(run, index)
-            );
+            uint256 cursor = run.cursor + ACCOUNT_BYTES;
+            uint256 above;
+            for (uint256 i = header >> 80 & type(uint16).max; i != 0; --i) {
+                uint256 index = RawMemory.load(cursor) >> 240;
+                if (index >= run.assetCount) refuseIndex(index, index, run.assetCount);
+                if (index < above) {
+                    Refusal.three(
+                        IExchange.BatchLegsNotAscending.selector,
+                        trader,
+                        assetAt(run, above - 1),
+                        assetAt(run, index)
+                    );
+                }
+                above = index + 1;
+                cursor += 2;
+            }
+            refuseTable((leg - run.legsAt) / LEG_BYTES, run.legCount);
         }
+    }
+
+    function refuseTable(uint256 counted, uint256 stated) internal pure {
+        Refusal.two(IExchange.BatchTableWrong.selector, counted, stated);
+    }
+
+    /// @dev The higher of two indices is out of range.
+    function refuseIndex(uint256 one, uint256 other, uint256 count) internal pure {
+        Refusal.two(
+            IExchange.BatchIndexOutOfRange.selector, one > other ? one : other, count
+        );
     }
 
     function assetAt(Run memory run, uint256 index) internal pure returns (uint256) {
@@ -217,7 +272,7 @@ library BatchTables {
         returns (uint256 account, uint256 asset)
     {
         unchecked {
-            account = RawMemory.load(run.batchAt + (tagged >> 16 & type(uint32).max)) >> 96;
+            account = RawMemory.load(tagged >> 16 & type(uint32).max) >> 96;
             asset = assetAt(run, tagged & type(uint16).max);
         }
     }
@@ -230,10 +285,13 @@ library BatchTables {
         return uint64(packed >> 176 & type(uint48).max);
     }
 
-    /// @notice Adds to the change of a leg.
-    function credit(uint256 leg, uint256 amount) internal pure {
-        unchecked {
-            RawMemory.store(leg + 0x40, RawMemory.load(leg + 0x40) + (amount << CHANGE_SHIFT));
+    /// @notice Refuses an order whose fills would exceed its quantity or its field.
+    function requireUnfilled(uint256 order, uint256 packed, uint256 filled) internal pure {
+        uint256 limit = packed >> 120 & type(uint56).max;
+        if (filled > limit || filled > AccountSlots.MAX_FILL) {
+            Refusal.four(
+                IExchange.OrderOverfilled.selector, traderOf(order), nonceOf(packed), filled, limit
+            );
         }
     }
 
@@ -242,7 +300,7 @@ library BatchTables {
     /// borrows nothing from what stands below it, whose part of the subtrahend is 0.
     function debit(uint256 leg, uint256 amount) internal pure {
         unchecked {
-            RawMemory.store(leg + 0x40, RawMemory.load(leg + 0x40) - (amount << CHANGE_SHIFT));
+            RawMemory.store(leg, RawMemory.load(leg) - (amount << CHANGE_SHIFT));
         }
     }
 

@@ -26,10 +26,23 @@ library MessageHashes {
     );
 
     /// @dev The buffer: 14 words of an order, then 3 of a digest's preimage, then 4 of ecrecover.
-    uint256 private constant PREIMAGE = 14 * 32;
+    uint256 private constant PREIMAGE = 0x1c0;
     uint256 private constant RECOVERY = PREIMAGE + 3 * 32;
     uint256 private constant BUFFER_BYTES = RECOVERY + 4 * 32;
     uint256 private constant WITHDRAWAL_BYTES = 6 * 32;
+
+    /// @dev The place of the buffer of a call that checks what others signed, and its end.
+    uint256 internal constant BUFFER = 0x200;
+    uint256 internal constant BUFFER_END = 0x4a0;
+
+    /// @notice Makes the buffer at BUFFER; `end` is of the memory that the caller wants behind it.
+    function openBuffer(bytes32 separator, uint256 end) internal pure {
+        RawMemory.claim(BUFFER, end);
+        unchecked {
+            RawMemory.store(BUFFER + PREIMAGE, 0x1901);
+            RawMemory.store(BUFFER + PREIMAGE + 32, uint256(separator));
+        }
+    }
 
     /// @notice A buffer in which any number of messages of this domain are hashed in turn.
     function newBuffer(bytes32 separator) internal pure returns (uint256 buffer) {
@@ -40,77 +53,102 @@ library MessageHashes {
         }
     }
 
+    /// @notice Makes the buffer ready for orders, until anything else is hashed in it.
+    function beginOrders() internal pure {
+        RawMemory.store(BUFFER, uint256(ORDER_TYPEHASH));
+        ofTrader(0);
+        ofSpecialOrder(0, 0);
+    }
+
+    /// @notice Whose the next orders are.
+    function ofTrader(uint256 owner) internal pure {
+        unchecked {
+            RawMemory.store(BUFFER + 0x20, owner);
+        }
+    }
+
+    /// @notice Whose the orders are that are hashed now; 0 before the first account.
+    function trader() internal pure returns (uint256) {
+        unchecked {
+            return RawMemory.load(BUFFER + 0x20);
+        }
+    }
+
+    /// @notice The next orders' fields that are 0 of nearly every order.
+    function ofSpecialOrder(uint256 detailsHash, uint256 kind) internal pure {
+        unchecked {
+            RawMemory.store(BUFFER + 0x180, detailsHash);
+            RawMemory.store(BUFFER + 0x1a0, kind);
+        }
+    }
+
     /// @notice Digest of an order out of a batch. `packed` is the first word of its 38 bytes.
     function ofPackedOrder(
-        uint256 buffer,
-        uint256 trader,
         uint256 packed,
         uint256 instrument,
         uint256 asset,
         uint256 signedAt,
-        uint256 expiry,
-        uint256 detailsHash
-    ) internal pure returns (bytes32) {
-        unchecked {
-            RawMemory.store(buffer, uint256(ORDER_TYPEHASH));
-            RawMemory.store(buffer + 0x20, trader);
-            RawMemory.store(buffer + 0x40, packed >> 176 & type(uint48).max);
-            RawMemory.store(buffer + 0x60, instrument);
-            RawMemory.store(buffer + 0x80, asset);
-            RawMemory.store(buffer + 0xa0, packed & 1);
-            RawMemory.store(buffer + 0xc0, packed >> 120 & type(uint56).max);
-            RawMemory.store(buffer + 0xe0, packed >> 16 & type(uint104).max);
-            RawMemory.store(buffer + 0x100, packed >> 8 & 0xff);
-            RawMemory.store(buffer + 0x120, signedAt);
-            RawMemory.store(buffer + 0x140, expiry);
-            RawMemory.store(buffer + 0x160, packed >> 1 & 0x3f);
-            RawMemory.store(buffer + 0x180, detailsHash);
-            RawMemory.store(buffer + 0x1a0, packed >> 7 & 1);
+        uint256 expiry
+    ) internal pure returns (bytes32 digest) {
+        // Safe: writes the buffer's own words. Type, trader, details hash and kind are in it.
+        assembly ("memory-safe") {
+            mstore(add(BUFFER, 0x40), and(shr(176, packed), 0xffffffffffff))
+            mstore(add(BUFFER, 0x60), instrument)
+            mstore(add(BUFFER, 0x80), asset)
+            mstore(add(BUFFER, 0xa0), and(packed, 1))
+            mstore(add(BUFFER, 0xc0), and(shr(120, packed), 0xffffffffffffff))
+            mstore(add(BUFFER, 0xe0), and(shr(16, packed), 0xffffffffffffffffffffffffff))
+            mstore(add(BUFFER, 0x100), and(shr(8, packed), 0xff))
+            mstore(add(BUFFER, 0x120), signedAt)
+            mstore(add(BUFFER, 0x140), expiry)
+            mstore(add(BUFFER, 0x160), and(shr(1, packed), 0x3f))
+            let preimage := add(BUFFER, PREIMAGE)
+            mstore(add(preimage, 0x40), keccak256(BUFFER, PREIMAGE))
+            // 0x1901 stands in the last two bytes of its word.
+            digest := keccak256(add(preimage, 30), 66)
         }
-        return _digest(buffer, RawMemory.hash(buffer, PREIMAGE));
     }
 
     /// @notice Digest of a withdrawal out of a batch.
     function ofPackedWithdrawal(
-        uint256 buffer,
-        uint256 trader,
+        uint256 owner,
         uint256 nonce,
         uint256 asset,
         uint256 amount,
         uint256 kind
     ) internal pure returns (bytes32) {
         unchecked {
-            RawMemory.store(buffer, uint256(WITHDRAWAL_TYPEHASH));
-            RawMemory.store(buffer + 0x20, trader);
-            RawMemory.store(buffer + 0x40, nonce);
-            RawMemory.store(buffer + 0x60, asset);
-            RawMemory.store(buffer + 0x80, amount);
-            RawMemory.store(buffer + 0xa0, kind);
+            RawMemory.store(BUFFER, uint256(WITHDRAWAL_TYPEHASH));
+            RawMemory.store(BUFFER + 0x20, owner);
+            RawMemory.store(BUFFER + 0x40, nonce);
+            RawMemory.store(BUFFER + 0x60, asset);
+            RawMemory.store(BUFFER + 0x80, amount);
+            RawMemory.store(BUFFER + 0xa0, kind);
         }
-        return _digest(buffer, RawMemory.hash(buffer, WITHDRAWAL_BYTES));
+        return _digest(BUFFER, RawMemory.hash(BUFFER, WITHDRAWAL_BYTES));
     }
 
     /// @notice Digest of a batch that lies in memory.
-    function ofBatch(uint256 buffer, uint256 batchAt, uint256 length)
+    function ofBatch(uint256 batchAt, uint256 length)
         internal
         pure
         returns (bytes32)
     {
         uint256 content = uint256(RawMemory.hash(batchAt, length));
-        return _digest(buffer, RawMemory.hashPair(uint256(BATCH_TYPEHASH), content));
+        return _digest(BUFFER, RawMemory.hashPair(uint256(BATCH_TYPEHASH), content));
     }
 
     /// @notice Who signed the 64 bytes at a place of the calldata; 0 when nobody did.
     /// @dev The second s of every signature is left in (EIP-2098 all but excludes it): nothing
     /// here is once-only by its signature.
-    function signerAt(uint256 buffer, bytes32 digest, uint256 place)
+    function signerAt(bytes32 digest, uint256 place)
         internal
         view
         returns (uint256 signer)
     {
         uint256 input;
         unchecked {
-            input = buffer + RECOVERY;
+            input = BUFFER + RECOVERY;
         }
         // Safe: writes the buffer's own last four words and the scratch word at 0, which stays 0
         // when the precompile finds no signer and returns nothing.
@@ -132,7 +170,7 @@ library MessageHashes {
         assembly ("memory-safe") {
             source := order
         }
-        return _ofFields(separator, ORDER_TYPEHASH, source, 13 * 32);
+        return _ofFields(newBuffer(separator), ORDER_TYPEHASH, source, 13 * 32);
     }
 
     /// @notice Digest of a withdrawal in the calldata.
@@ -145,17 +183,14 @@ library MessageHashes {
         assembly ("memory-safe") {
             source := withdrawal
         }
-        return _ofFields(separator, WITHDRAWAL_TYPEHASH, source, 5 * 32);
+        return _ofFields(newBuffer(separator), WITHDRAWAL_TYPEHASH, source, 5 * 32);
     }
 
     /// @notice Digest of a message whose fields are the first of the arguments of this call.
-    function ofArguments(bytes32 separator, bytes32 typeHash, uint256 fields)
-        internal
-        pure
-        returns (bytes32)
-    {
+    /// @dev In the buffer at BUFFER.
+    function ofArguments(bytes32 typeHash, uint256 fields) internal pure returns (bytes32) {
         unchecked {
-            return _ofFields(separator, typeHash, 4, fields * 32);
+            return _ofFields(BUFFER, typeHash, 4, fields * 32);
         }
     }
 
@@ -166,12 +201,11 @@ library MessageHashes {
 
     /// @dev The fields as they are in the calldata: a word that does not fit its type only makes
     /// a digest that nobody signed.
-    function _ofFields(bytes32 separator, bytes32 typeHash, uint256 source, uint256 length)
+    function _ofFields(uint256 buffer, bytes32 typeHash, uint256 source, uint256 length)
         private
         pure
         returns (bytes32)
     {
-        uint256 buffer = newBuffer(separator);
         RawMemory.store(buffer, uint256(typeHash));
         // Safe: at most the first 14 words of the buffer.
         assembly ("memory-safe") {

@@ -25,6 +25,16 @@ library RawMemory {
         }
     }
 
+    /// @dev Allocates all memory up to `end`, of which what lies from `start` on has a fixed place:
+    /// what is often read is then read without adding to a pointer. Once in a call, before
+    /// anything large is allocated.
+    function claim(uint256 start, uint256 end) internal pure {
+        assembly ("memory-safe") {
+            if gt(mload(0x40), start) { invalid() }
+            mstore(0x40, end)
+        }
+    }
+
     /// @dev keccak256 of two words, in the scratch space.
     function hashPair(uint256 first, uint256 second) internal pure returns (bytes32 digest) {
         assembly ("memory-safe") {
