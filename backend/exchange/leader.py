@@ -28,7 +28,7 @@ from backend.bus.venue_messages import (
 )
 from backend.chain.keys import address_of
 from backend.chain.signatures import Verifier
-from backend.domain.commands import Command, Tick, encode_command
+from backend.domain.commands import Command, PlaceOrder, Tick, encode_command
 from backend.domain.journal import HEAD_BYTES, Head, encode_raw, hash_entry
 from backend.domain.orders import Account
 from backend.domain.venue_events import Event, encode_events
@@ -289,6 +289,9 @@ class VenueLeader:
                     return None
         elif self._is_nobody(trader):
             return encode_refused(AnswerCode.NOT_ADMITTED, "the trader was never admitted")
+        elif self._settlement_is_late(now, item):
+            why = "trades wait too long for their settlement: no new orders for now"
+            return encode_refused(AnswerCode.BUSY, why)
         elif item.is_pre_signed and not self._is_pre_signed(item):
             return encode_refused(AnswerCode.BAD_SIGNATURE, "is not pre-signed on chain")
         try:
@@ -303,6 +306,14 @@ class VenueLeader:
         # Keys cost nothing: else anybody could fill the journal and the engine with refusals.
         account = self.engine.accounts.get(trader)
         return account is None or (account.tier == 0 and not self.engine.balances(trader))
+
+    def _settlement_is_late(self, now: int, item: Item) -> bool:
+        # A trade that cannot settle within the window is undone with all that came after it: while
+        # the chain is away it is kinder to take no orders than to take them back.
+        waiting = self.engine.unsettled_queue
+        if not waiting or type(item.command) is not PlaceOrder:
+            return False
+        return 2 * (now // 1_000 - waiting[0].time_s) > self.engine.window_seconds
 
     def _is_pre_signed(self, item: Item) -> bool:
         # Else anybody could use up a stranger's nonces by naming them with this kind.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -349,6 +350,25 @@ def test_a_stopped_leader_answers_first_and_leaves_a_snapshot(market: Market) ->
     market.start()
     assert market.send(market.order(0, 1))[0].code is AnswerCode.ACCEPTED
     assert market.check().epoch == 2
+
+
+def test_no_order_is_taken_while_trades_wait_too_long_for_their_settlement(
+    market: Market,
+) -> None:
+    market.overrides["window_seconds"] = 4
+    market.start()
+    market.wait_funded()
+    first = market.order(1, 0)
+    sold, bought = market.send(market.order(0, 0, side=1), first)
+    assert [sold.code, bought.code] == [AnswerCode.ACCEPTED] * 2
+    nonces = itertools.count()
+    market.wait_for(
+        lambda: market.send(market.order(2, next(nonces)))[0].code is AnswerCode.BUSY, seconds=8
+    )
+    # What takes orders back, and what was answered before, goes on.
+    again, cancelled = market.send(first, market.cancel(2, 0))
+    assert again.code is AnswerCode.REPEATED
+    assert cancelled.code is AnswerCode.ACCEPTED
 
 
 def test_a_used_nonce_that_could_not_be_looked_up_keeps_no_place(market: Market) -> None:
