@@ -8,7 +8,8 @@ import {TraderActs} from "./exchange/TraderActs.sol";
 
 /// @title See IExchange: every rule and every power is written there.
 /// @notice One venue. Its parts, each with one reason: Ledger (accounts, totals), Funding (in and
-/// out), Exits, TraderActs, Venue (keys, pauses, anchors), Settlement (batches).
+/// out), Exits, TraderActs, Venue (keys, pauses, anchors), Orders and Trades (what a batch says),
+/// Withdrawals, Settlement (what it changes).
 contract Exchange is Funding, TraderActs, Settlement {
     /// @param window Seconds a match may wait for settlement.
     /// @param skew Seconds a match or a signature may be ahead of the chain.

@@ -35,7 +35,14 @@ abstract contract Exits is Ledger {
         _requireNotFrozen(msg.sender);
         for (uint256 i = 0; i < assets.length; ++i) {
             uint256 asset = assets[i];
-            (bytes32 slot, uint256 word,) = _exiting(msg.sender, asset);
+            (bytes32 slot, uint256 word, uint256 requestedAt) = _exiting(msg.sender, asset);
+            // Later than that it has kept matches from settling: who asked for it cannot choose
+            // afterwards whether they count.
+            if (block.timestamp > requestedAt + WINDOW) {
+                Refusal.three(
+                    IExchange.ExitRunning.selector, uint160(msg.sender), asset, requestedAt
+                );
+            }
 
             AccountSlots.write(slot, AccountSlots.withExit(word, 0));
 

@@ -225,6 +225,8 @@ interface IExchange {
     /// executable later than 2 WINDOWs after it and not later than 3, then lapsed.
     function requestExit(uint256[] calldata assets) external;
 
+    /// @notice Ends exits of the caller, not later than WINDOW after the request: from then on
+    /// matches are refused because of it, and an exit is no option on them.
     function cancelExit(uint256[] calldata assets) external;
 
     /// @notice Moves whole balances of an account to claimable. Anybody may send it.

@@ -206,17 +206,27 @@ contract WaysOutTest is Market {
         exchange.executeExit(seller, only(id));
     }
 
-    function test_a_cancelled_exit_is_not_executed_and_its_owner_trades_again() public {
+    function test_an_exit_that_keeps_matches_back_can_be_cancelled_no_more() public {
         exit(seller, id);
         vm.warp(NOW + WINDOW + 5);
-        refused(
-            trade(NOW + WINDOW + 5),
-            abi.encodeWithSelector(
-                IExchange.OrderExiting.selector, seller, 1, NOW + WINDOW + 5, NOW
-            )
+        bytes memory exiting = abi.encodeWithSelector(
+            IExchange.OrderExiting.selector, seller, 1, NOW + WINDOW + 5, NOW
         );
+        refused(trade(NOW + WINDOW + 5), exiting);
+        vm.prank(seller);
+        vm.expectRevert(
+            abi.encodeWithSelector(IExchange.ExitRunning.selector, seller, id, NOW)
+        );
+        exchange.cancelExit(only(id));
+        refused(trade(NOW + WINDOW + 5), exiting);
+    }
+
+    function test_a_cancelled_exit_is_not_executed_and_its_owner_trades_again() public {
+        exit(seller, id);
+        vm.warp(NOW + WINDOW);
         vm.prank(seller);
         exchange.cancelExit(only(id));
+        vm.warp(NOW + WINDOW + 5);
         settle(trade(NOW + WINDOW + 5));
         vm.warp(NOW + 2 * WINDOW + 1);
         vm.expectRevert(
