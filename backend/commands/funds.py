@@ -223,7 +223,7 @@ def leave(
     what: list[str] = typer.Argument(None, help="What to take out; default everything."),
     source: str = typer.Option(..., "--from", help="Name of a local key."),
     execute: bool = typer.Option(False, "--execute", help="Take out what is due by now."),
-    cancel: bool = typer.Option(False, "--cancel", help="Trade on instead."),
+    cancel: bool = typer.Option(False, "--cancel", help="Trade on instead; within one window."),
     request: str | None = REQUEST_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
