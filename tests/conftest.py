@@ -12,12 +12,14 @@ import itertools
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg
 import pytest
+import structlog
 
 from backend.local import binaries
 from backend.local.anvil import Anvil
@@ -25,6 +27,9 @@ from backend.local.nats import Nats
 from backend.local.postgres import Postgres, temporary_home
 from tests.exchange.market import Market
 from tests.shared_data import shared_data_directory
+
+# A server's thread may log a moment after its test has ended: into no capture that is closed then.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 KINDS = ("unit", "contract", "integration", "system")
 

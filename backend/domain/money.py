@@ -7,7 +7,7 @@ from typing import Final
 
 from backend.errors import InvalidValue
 
-_AMOUNT: Final = re.compile(r"^(?P<whole>\d{1,24})(?:\.(?P<part>\d{1,18}))?$", re.ASCII)
+_AMOUNT: Final = re.compile(r"^(?P<whole>\d{1,40})(?:\.(?P<part>\d{1,18}))?$", re.ASCII)
 
 
 def parse_money(text: str, decimals: int) -> int:
