@@ -305,7 +305,7 @@ def test_trades_that_the_chain_settles_no_more_are_voided_when_a_chain_block_pro
             await venue.send(sell(market, 0, 5), market.order(1, 0))
             await venue.acts_once(lambda acts: len(acts) == 1)
             await asyncio.sleep(2.5)
-            await venue.send(market.order(2, 0, price=50))
+            await venue.send(market.cancel(2, 0))
             await asyncio.sleep(0.5)
             # Old by the venue's clock alone: no final chain block has said so.
             assert len(venue.acts()) == 1

@@ -222,7 +222,6 @@ def test_trades_that_waited_too_long_are_voided_on_the_chain_and_the_venue_goes_
                 await venue.once(lambda: len(venue.acts()) == 1)
                 # Nobody sends it in time.
                 await asyncio.to_thread(venue.pass_time, venue.read("WINDOW") + 5)
-                await venue.say(venue.order(buyer, BUY, 1, price=10))
                 await venue.once(lambda: venue.acts()[-1].kind is ActKind.VOID)
             async with venue.working(submission.advance, venue.sender.advance):
                 await venue.once(lambda: venue.acts()[1].state is ActState.SETTLED)
