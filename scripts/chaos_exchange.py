@@ -40,7 +40,7 @@ from backend.commands.funds import Holding, account_of, settlement_asset  # noqa
 from backend.commands.venue import do_export  # noqa: E402
 from backend.domain.journal import decode_entry  # noqa: E402
 from backend.domain.journal_file import read_stored  # noqa: E402
-from backend.errors import CausewayError, RuleError  # noqa: E402
+from backend.errors import CausewayError, RuleError, VenueUnavailable  # noqa: E402
 from scripts.chaos import Load, System  # noqa: E402
 
 KILLABLE = ("sequencer", "watcher", "worker", "api", "nats", "postgres", "anvil", "supervisor")
@@ -125,7 +125,7 @@ class Market:
             started = time.monotonic()
             try:
                 done += self._step(desk, dice)
-            except RuleError as error:
+            except (RuleError, VenueUnavailable) as error:
                 # An exit makes nonces and balances move; a rule that says no is an answer too.
                 self._count(f"error {error.values.get('code', error.code)}: {error.message[:60]}")
                 done += 1
@@ -182,7 +182,8 @@ class Market:
 
     def _note(self, desk: Desk, answer: Placed | CausewayError) -> None:
         if isinstance(answer, CausewayError):
-            if not isinstance(answer, RuleError):
+            # A venue that says it took nothing has not promised anything.
+            if not isinstance(answer, RuleError | VenueUnavailable):
                 raise answer
             self._count(f"error {answer.values.get('code', answer.code)}: {answer.message[:60]}")
             return
@@ -415,11 +416,11 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     system.environment["CAUSEWAY_WINDOW_SECONDS"] = str(options.window)
     system.start()
     load = Load(system)
+    market = Market(load, options.seed, options.window)
     standby: Standby | None = None
     started = time.monotonic()
     try:
         load.prepare(options.export, options.classes, options.wallets)
-        market = Market(load, options.seed, options.window)
         market.open()
         prepared = time.monotonic()
         trouble = Trouble(market, options)
@@ -463,6 +464,8 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         return report | judged(context, options.export, journal)
     finally:
         load.close()
+        for desk in market.desks:
+            desk.trader.client.close()
         if standby is not None:
             standby.stop()
         status = system.stop()
