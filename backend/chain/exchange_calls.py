@@ -1,89 +1,40 @@
-"""The data of every call to the Exchange, from the domain's own values."""
+"""The data of every call that Causeway sends to the Exchange, from the domain's own values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from backend.chain.abi import encode_call
-from backend.domain.batches import Void, pack_signatures
+from backend.chain.abi import checksum, encode_call
+from backend.domain.batches import Void
+from backend.domain.journal import Head
 from backend.domain.orders import Order, asset_address
-from backend.domain.retirements import RetirementDetails
+
+# ── acts of the venue: `signatures` as `batches.pack_signatures` makes them ──────────────────
 
 
-class Permit(NamedTuple):
-    """An owner's ERC-2612 permit for the Exchange; `nonce` is the one it was signed with."""
-
-    owner: str
-    asset: int
-    amount: int
-    deadline: int
-    signature: bytes
-    nonce: int
+def settle(batch: bytes, signatures: bytes) -> bytes:
+    """Exchange.settle; signatures of sequencer, watcher, then `batches.signature_slots`."""
+    return encode_call("Exchange", "settle", (batch, signatures))
 
 
-def settle(batch: bytes, signatures: Iterable[bytes]) -> bytes:
-    """Exchange.settle; 65-byte signatures: sequencer, watcher, then `batches.signature_slots`."""
-    return encode_call("Exchange", "settle", (batch, pack_signatures(signatures)))
+def void_trades(void: Void, signatures: bytes) -> bytes:
+    """Exchange.voidTrades; signatures of sequencer and watcher."""
+    return encode_call("Exchange", "voidTrades", (*void, signatures))
 
 
-def void_trades(void: Void, sequencer: bytes, watcher: bytes) -> bytes:
-    """Exchange.voidTrades, with both keys' 65-byte signatures."""
-    args = (*void, pack_signatures((sequencer, watcher)))
-    return encode_call("Exchange", "voidTrades", args)
+def anchor(head: Head, signatures: bytes) -> bytes:
+    """Exchange.anchor; signatures of sequencer and watcher."""
+    return encode_call("Exchange", "anchor", (*head, signatures))
 
 
-def anchor(seq: int, head: bytes, sequencer: bytes, watcher: bytes) -> bytes:
-    """Exchange.anchor, with both keys' 65-byte signatures."""
-    return encode_call("Exchange", "anchor", (seq, head, pack_signatures((sequencer, watcher))))
-
-
-def deposit_with_permit(permit: Permit, intent_deadline: int = 0, intent: bytes = b"") -> bytes:
-    """Exchange.depositWithPermit; `intent` is the owner's DepositIntent of 65 bytes, or none."""
-    r, s, v = permit.signature[:32], permit.signature[32:64], permit.signature[64]
-    head = (permit.owner, asset_address(permit.asset), permit.amount, permit.deadline)
-    args = (*head, v if v >= 27 else v + 27, r, s, permit.nonce, intent_deadline, intent)
-    return encode_call("Exchange", "depositWithPermit", args)
-
-
-def complete_retirement(order: Order, details: RetirementDetails | None = None) -> bytes:
-    """Exchange.completeRetirement; with public `details` (the order names their hash) publicly."""
-    trader, asset = "0x" + order.trader.hex(), asset_address(order.asset)
+def complete_retirement(order: Order) -> bytes:
+    """Exchange.completeRetirement: retires what is earmarked for the order; anybody may send it."""
+    trader, asset = checksum("0x" + order.trader.hex()), asset_address(order.asset)
     struct = (trader, order.nonce, order.instrument, asset, *order[4:])
-    if details is None or not details.is_public:
-        return encode_call("Exchange", "completeRetirement", (struct,))
-    texts = (details.beneficiary, details.purpose, details.period, details.instruction_hash)
-    return encode_call("Exchange", "completeRetirementPublicly", (struct, *texts))
+    return encode_call("Exchange", "completeRetirement", (struct,))
 
 
-def collect_fees(asset: int) -> bytes:
-    """Exchange.collectFees: to the payees' claimable; anybody may send it."""
-    return encode_call("Exchange", "collectFees", (asset,))
-
-
-def pause() -> bytes:
-    """Exchange.pause, by the guardian."""
-    return encode_call("Exchange", "pause")
-
-
-def unpause() -> bytes:
-    """Exchange.unpause, after the signers' delay."""
-    return encode_call("Exchange", "unpause")
-
-
-def set_asset(asset: int, listed: bool) -> bytes:
-    """Exchange.setAsset: lists or delists a settlement asset."""
-    return encode_call("Exchange", "setAsset", (asset_address(asset), listed))
-
-
-def set_keys(sequencer: str, watcher: str) -> bytes:
-    """Exchange.setKeys, after the signers' delay."""
-    return encode_call("Exchange", "setKeys", (sequencer, watcher))
-
-
-def set_fee_payees(operator: str, developer: str, developer_share_bps: int) -> bytes:
-    """Exchange.setFeePayees, after the admin's delay."""
-    return encode_call("Exchange", "setFeePayees", (operator, developer, developer_share_bps))
+# ── a trader's own ───────────────────────────────────────────────────────────────────────────
 
 
 def deposit(asset: int, amount: int) -> bytes:
@@ -109,13 +60,3 @@ def cancel_exit(assets: Sequence[int]) -> bytes:
 def execute_exit(account: str, assets: Sequence[int]) -> bytes:
     """Exchange.executeExit; anybody may send it once it is due."""
     return encode_call("Exchange", "executeExit", (account, list(assets)))
-
-
-def invalidate(nonces: Sequence[int]) -> bytes:
-    """Exchange.invalidate: ends nonces of the sender for matches later than a window from now."""
-    return encode_call("Exchange", "invalidate", (list(nonces),))
-
-
-def pre_sign(digest: bytes) -> bytes:
-    """Exchange.preSign of the sender: a contract wallet's signature."""
-    return encode_call("Exchange", "preSign", (digest,))

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from backend.bus.watcher_messages import decode_void
-from backend.chain import abi
+from backend.chain import abi, exchange_calls
 from backend.chain.keys import Key
 from backend.chain.outbox import TransactionLog
 from backend.chain.rpc import Rpc
@@ -22,7 +22,7 @@ from backend.chain.sender import Sender
 from backend.chain.signatures import Verifier
 from backend.domain.batches import decode_batch, pack_signatures
 from backend.domain.eip712 import SigningDomain
-from backend.domain.orders import Order, asset_address
+from backend.domain.orders import Order
 from backend.domain.transactions import OutgoingTransaction, TransactionState
 from backend.errors import ChainRejected, InvalidValue, RuleError
 from backend.exchange.planning import replaced
@@ -264,17 +264,14 @@ def call_data(act: VenueAct) -> bytes:
     """The call that carries an act to the Exchange."""
     keys = pack_signatures((act.sequencer_signature, act.watcher_signature))
     if act.kind is ActKind.BATCH:
-        return abi.encode_call("Exchange", "settle", (act.content, keys + act.signatures))
+        return exchange_calls.settle(act.content, keys + act.signatures)
     if act.kind is ActKind.VOID:
-        return abi.encode_call("Exchange", "voidTrades", (*decode_void(act.content), keys))
-    return abi.encode_call("Exchange", "anchor", (*act.head, keys))
+        return exchange_calls.void_trades(decode_void(act.content), keys)
+    return exchange_calls.anchor(act.head, keys)
 
 
 def retirement_data(order: Order) -> bytes:
-    """Exchange.completeRetirement: retires what is earmarked for the order."""
-    trader, nonce, instrument, asset, *rest = order
-    address = "0x" + trader.hex()
+    """The call that retires what is earmarked for a retire-on-fill order."""
     if order.conditions & _RETIRES == 0:
         raise InvalidValue("conditions", order.conditions, "do not retire on fill")
-    struct = (abi.checksum(address), nonce, instrument, asset_address(asset), *rest)
-    return abi.encode_call("Exchange", "completeRetirement", (struct,))
+    return exchange_calls.complete_retirement(order)
