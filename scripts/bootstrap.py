@@ -82,6 +82,8 @@ def install_node() -> None:
     words = ["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     # npm's own patience with a registry that does not answer is longer than a person's.
     words += ["--fetch-retries=2", "--fetch-timeout=60000"]
+    # The lock names no download host, whatever the user's own settings say.
+    words.append("--omit-lockfile-registry-resolved")
     try:
         run([str(PYTHON), "-c", command, *words], dict(os.environ, PATH=path))
     finally:
