@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Interval} from "./ITrust.sol";
+import {CreditClass} from "./ICarbonCredits.sol";
+
+/// @notice A published event of a class that needs no serials. `nonce` makes each unique;
+/// `asOf` is YYYYMMDD; `subject` is the label code, the letter or whatever the kind is about.
+struct ProgrammeEvent {
+    uint8 kind;
+    uint256 classId;
+    string subject;
+    string reason;
+    uint32 asOf;
+    bytes32 evidenceHash;
+    uint64 nonce;
+}
+
+/// @notice Live positions [firstPosition, +tonnes), all in one piece, whose serials are dead.
+struct Invalidation {
+    uint256 classId;
+    uint64 firstPosition;
+    uint64 tonnes;
+    Interval serials;
+    string reason;
+    uint32 asOf;
+    bytes32 evidenceHash;
+}
+
+/// @notice New serials of the gap that begins at `firstPosition`, together exactly its tonnes.
+struct Substitution {
+    uint256 classId;
+    uint64 firstPosition;
+    Interval[] serials;
+    string reason;
+    uint32 asOf;
+    bytes32 evidenceHash;
+}
+
+/// @notice Live positions [firstPosition, +tonnes) of one class, in one piece, become another
+/// class, pro rata for who held at `chainBlock`: `root` is a Merkle-sum root of (holder, kilograms)
+/// as IReserve's liability leaves of `fromClass`, its sum tonnes × 1000. `serials` empty: the same
+/// serials (LABEL_SPLIT); else new ones of equal size (EXCHANGE, CONVERSION), and the old are dead.
+struct Conversion {
+    uint8 kind;
+    uint256 fromClass;
+    CreditClass toClass;
+    uint64 firstPosition;
+    uint64 tonnes;
+    Interval[] serials;
+    bytes32 root;
+    uint64 chainBlock;
+    string reason;
+    uint32 asOf;
+    bytes32 evidenceHash;
+}
+
+/// @title What programmes do to credits in trust: holds, labels, reversals, invalidations.
+/// @notice All by Trust's M custodians and N attestors, public, append-only. A gap is a run of live
+/// positions that nothing may consume: invalidated, disputed or awaiting conversion. A consumption
+/// never crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and it stands
+/// again at the back. While a class is held it neither mints, trades, retires nor is delivered;
+/// while it has a gap it neither mints nor trades. EIP-712 domain ("Causeway Programme Events", "1").
+interface IProgrammeEvents {
+    enum Kind {
+        Hold, Release, Reversal, LabelGained, LabelLost, Expiry, Authorisation, Corsia,
+        LabelSplit, Exchange, Conversion
+    }
+    enum GapKind { None, Invalidated, Disputed, Converting }
+
+    event ProgrammeEventPublished(
+        bytes32 indexed eventId, uint256 indexed classId, Kind indexed kind, string subject,
+        string reason, uint32 asOf, bytes32 evidenceHash, address[] signers
+    );
+    event PositionsInvalidated(
+        bytes32 indexed eventId, uint256 indexed classId, uint48 firstPosition, uint48 tonnes,
+        bytes32 seriesId, uint64 firstSerial, string reason, uint32 asOf, bytes32 evidenceHash,
+        address[] signers
+    );
+    event PositionsSubstituted(
+        bytes32 indexed eventId, uint256 indexed classId, uint48 firstPosition, uint48 tonnes,
+        Interval[] serials, string reason, uint32 asOf, bytes32 evidenceHash, address[] signers
+    );
+    event GapOpened(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
+    event GapClosed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
+    /// @dev The gap at [firstPosition, +tonnes) is void there and stands again at `newPosition`.
+    event GapPassed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition);
+    event ConversionOpened(
+        bytes32 indexed conversionId, uint256 indexed fromClass, uint256 indexed toClass, Kind kind,
+        uint48 firstPosition, uint48 tonnes, uint48 newPosition, bytes32 root, uint64 chainBlock,
+        string reason, uint32 asOf, bytes32 evidenceHash, address[] signers
+    );
+    event Converted(bytes32 indexed conversionId, address indexed holder, uint256 kilograms);
+
+    error ProgrammeEventRepeated(bytes32 eventId);
+    error ProgrammeEventKindInvalid(uint8 kind);
+    error ProgrammeEventTextInvalid(uint256 length);
+    error ProgrammeEventDateInvalid(uint32 asOf);
+    error EventsOnlyCredits(address caller);
+    error EventsOnlyDeliveries(address caller);
+    error GapPositionsInvalid(uint256 classId, uint64 firstPosition, uint64 tonnes);
+    error GapSerialsDiffer(uint256 classId, uint48 position, bytes32 seriesId, uint64 serial);
+    error GapUnknown(uint256 classId, uint64 firstPosition);
+    error SubstituteTonnesDiffer(uint48 gapTonnes, uint256 tonnes);
+    /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes).
+    error GapReached(uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48 gapTonnes);
+    error ConversionInvalid(bytes32 conversionId);
+    error ConversionDone(bytes32 conversionId, address holder);
+
+    function publish(ProgrammeEvent calldata programmeEvent, bytes[] calldata signatures)
+        external
+        returns (bytes32 eventId);
+
+    function invalidate(
+        Invalidation calldata invalidation, uint64 gapHint, bytes[] calldata signatures
+    ) external returns (bytes32 eventId);
+
+    function substitute(
+        Substitution calldata substitution,
+        uint64[] calldata serialHints,
+        uint64 gapHint,
+        bytes[] calldata signatures
+    ) external returns (bytes32 eventId);
+
+    function convert(
+        Conversion calldata conversion, uint64[] calldata serialHints, uint64 gapHint,
+        bytes[] calldata signatures
+    ) external returns (bytes32 conversionId);
+
+    /// @notice For one holder, by anyone: takes `kilograms` of the old class and gives as many of
+    /// the new. `path` leads from the liability leaf (fromClass, holder, kilograms) to the root.
+    function claimConversion(
+        bytes32 conversionId, address holder, uint64 kilograms, uint256 rightBits,
+        bytes32[] calldata siblings, uint64[] calldata sums
+    ) external;
+
+    /// @dev Only CarbonCredits, when the class has a gap: refuses a consumption of `tonnes` that
+    /// would cross one; passes those that the cursor has reached. Returns the tonnes passed.
+    function beforeConsumption(uint256 classId, uint48 exited, uint48 minted, uint256 tonnes)
+        external
+        returns (uint48 passed);
+
+    /// @dev Only Deliveries.
+    function openDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;
+
+    /// @dev Only Deliveries; finds the dispute wherever passing has moved it.
+    function closeDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;
+
+    /// @notice Where a gap that was opened at `firstPosition` stands now (passing moves it).
+    function gapNow(uint256 classId, uint48 firstPosition) external view returns (uint48);
+
+    /// @notice The lowest gap that begins at or above `position`; tonnes 0 when there is none.
+    function nextGap(uint256 classId, uint48 position)
+        external
+        view
+        returns (uint48 firstPosition, uint48 tonnes, GapKind kind);
+
+    /// @notice Tonnes of the class that no credit stands behind: the shortfall.
+    function uncovered(uint256 classId) external view returns (uint48);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @notice What custodian and attestor found in the trust accounts at `asOf` (Unix seconds).
+/// @param sequence 1, 2, 3 …: reports replace each other in this order only.
+/// @param chainBlock The finalised chain block whose positions `root` counts.
+/// @param root Merkle-sum root over classes; `tonnes` is its sum.
+/// @param liabilitiesRoot Merkle-sum root over (class, holder) of every balance at `chainBlock`,
+/// accounts at venues included; `liabilitiesKilograms` is its sum.
+struct ReserveReport {
+    uint64 sequence;
+    uint64 asOf;
+    uint64 chainBlock;
+    bytes32 root;
+    uint64 tonnes;
+    bytes32 liabilitiesRoot;
+    uint128 liabilitiesKilograms;
+    bytes32 evidenceHash;
+}
+
+/// @notice The way from a leaf to its root: per level the sibling's hash and sum; bit i of
+/// `rightBits` is set when our node is the right child at level i (0 = the leaf's).
+struct SumPath {
+    uint256 rightBits;
+    bytes32[] siblings;
+    uint64[] sums;
+}
+
+/// @notice A live block of a report that holds one interval; `account` = keccak256 of the
+/// registry account's reference it lies in.
+struct LiveBlock {
+    bytes32 seriesId;
+    uint64 first;
+    uint64 last;
+    bytes32 account;
+    SumPath path;
+}
+
+/// @notice abi.encode of this is what mints carry: the class's leaf, and per interval (in order)
+/// the live block that holds it. `covered` = appended positions that have fully exited or whose
+/// serial is in a listed live block + listed live tonnes of the class that no position names yet.
+struct ReserveProof {
+    uint64 covered;
+    bytes32 blocksRoot;
+    uint64 blocksTonnes;
+    SumPath path;
+    LiveBlock[] blocks;
+}
+
+/// @title Reserve reports: what may be minted, proven by Merkle sums (L3).
+/// @notice Hashes. Block leaf: keccak256(0x00 ‖ seriesId ‖ uint64 first ‖ uint64 last ‖ account), its
+/// sum last − first + 1. Class leaf: keccak256(0x02 ‖ uint256 classId ‖ uint64 covered ‖ blocksRoot ‖
+/// uint64 blocksTonnes), its sum `covered`. Liability leaf: keccak256(0x03 ‖ uint256 classId ‖
+/// address holder ‖ uint64 kilograms), its sum `kilograms`. Node: keccak256(0x01 ‖ left ‖ uint64
+/// leftSum ‖ right ‖ uint64 rightSum). All packed (‖), big-endian. A tree over n leaves splits at the
+/// largest power of two below n; no leaves: root 0, sum 0. Leaves ascend by (seriesId, first), by
+/// classId, by (classId, holder). EIP-712 domain ("Causeway Reserve", "1").
+interface IReserve {
+    event ReserveReported(
+        uint64 indexed sequence, bytes32 indexed reportId, uint64 asOf, uint64 chainBlock,
+        bytes32 root, uint64 tonnes, bytes32 liabilitiesRoot, uint128 liabilitiesKilograms,
+        bytes32 evidenceHash, address[] signers
+    );
+
+    error ReserveSequenceInvalid(uint64 sequence, uint64 expected);
+    error ReserveTimeInvalid(uint64 asOf, uint64 previous, uint256 chainTime);
+    error ReserveStale(uint64 asOf, uint256 maxAge, uint256 chainTime);
+    error ReserveMissing();
+    error ReserveShort(uint256 classId, uint256 mintedAfter, uint256 covered);
+    error ReserveProofInvalid(uint256 classId);
+    error ReserveBlockMissing(bytes32 seriesId, uint64 first, uint64 last, bytes32 account);
+
+    /// @notice Replaces the report; anyone may submit it.
+    function report(ReserveReport calldata newReport, bytes[] calldata signatures)
+        external
+        returns (bytes32 reportId);
+
+    /// @dev Called by Trust at a mint. Reverts unless the report is fresh, minted after ≤ covered
+    /// and every interval [firsts[i], lasts[i]] of seriesIds[i] lies in a live block of `account`.
+    function requireBacked(
+        uint256 classId,
+        uint256 mintedAfter,
+        bytes32 account,
+        bytes32[] calldata seriesIds,
+        uint64[] calldata firsts,
+        uint64[] calldata lasts,
+        bytes calldata proof
+    ) external view;
+
+    /// @dev Called by Deliveries. Reverts unless the newest report is later than `after_` and one
+    /// of its live blocks of the class (proof.blocks[0]) holds [first, last], whatever its age.
+    function requireLive(
+        uint256 classId, bytes32 seriesId, uint64 first, uint64 last, uint64 after_,
+        bytes calldata proof
+    ) external view;
+
+    /// @notice The newest report's essentials; all 0 before the first.
+    function current()
+        external
+        view
+        returns (uint64 sequence, uint64 asOf, bytes32 root, uint64 tonnes);
+
+    /// @notice Seconds after which a report refuses mints; immutable.
+    function maxAge() external view returns (uint256);
+
+    function hashReport(ReserveReport calldata newReport) external view returns (bytes32);
+}
