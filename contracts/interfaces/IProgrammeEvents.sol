@@ -58,9 +58,11 @@ struct Conversion {
 /// @title What programmes do to credits in trust: holds, labels, reversals, invalidations.
 /// @notice All by Trust's M custodians and N attestors, public, append-only. A gap is a run of live
 /// positions that nothing may consume: invalidated, disputed or awaiting conversion. A consumption
-/// never crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and it stands
+/// never crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and
+/// it stands
 /// again at the back. While a class is held it neither mints, trades, retires nor is delivered;
-/// while it has a gap it neither mints nor trades. EIP-712 domain ("Causeway Programme Events", "1").
+/// while it has a gap it neither mints nor trades. EIP-712 domain ("Causeway Programme Events",
+/// "1").
 interface IProgrammeEvents {
     enum Kind {
         Hold, Release, Reversal, LabelGained, LabelLost, Expiry, Authorisation, Corsia,
@@ -84,7 +86,8 @@ interface IProgrammeEvents {
     event GapOpened(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
     event GapClosed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
     /// @dev The gap at [firstPosition, +tonnes) is void there and stands again at `newPosition`.
-    event GapPassed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition);
+    event GapPassed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48
+        newPosition);
     event ConversionOpened(
         bytes32 indexed conversionId, uint256 indexed fromClass, uint256 indexed toClass, Kind kind,
         uint48 firstPosition, uint48 tonnes, uint48 newPosition, bytes32 root, uint64 chainBlock,
@@ -103,7 +106,8 @@ interface IProgrammeEvents {
     error GapUnknown(uint256 classId, uint64 firstPosition);
     error SubstituteTonnesDiffer(uint48 gapTonnes, uint256 tonnes);
     /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes).
-    error GapReached(uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48 gapTonnes);
+    error GapReached(uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48
+        gapTonnes);
     error ConversionInvalid(bytes32 conversionId);
     error ConversionDone(bytes32 conversionId, address holder);
 

@@ -48,11 +48,14 @@ struct ReserveProof {
 }
 
 /// @title Reserve reports: what may be minted, proven by Merkle sums (L3).
-/// @notice Hashes. Block leaf: keccak256(0x00 ‖ seriesId ‖ uint64 first ‖ uint64 last ‖ account), its
-/// sum last − first + 1. Class leaf: keccak256(0x02 ‖ uint256 classId ‖ uint64 covered ‖ blocksRoot ‖
+/// @notice Hashes. Block leaf: keccak256(0x00 ‖ seriesId ‖ uint64 first ‖ uint64 last ‖
+/// account), its
+/// sum last − first + 1. Class leaf: keccak256(0x02 ‖ uint256 classId ‖ uint64 covered ‖
+/// blocksRoot ‖
 /// uint64 blocksTonnes), its sum `covered`. Liability leaf: keccak256(0x03 ‖ uint256 classId ‖
 /// address holder ‖ uint64 kilograms), its sum `kilograms`. Node: keccak256(0x01 ‖ left ‖ uint64
-/// leftSum ‖ right ‖ uint64 rightSum). All packed (‖), big-endian. A tree over n leaves splits at the
+/// leftSum ‖ right ‖ uint64 rightSum). All packed (‖), big-endian. A tree over n leaves splits
+/// at the
 /// largest power of two below n; no leaves: root 0, sum 0. Leaves ascend by (seriesId, first), by
 /// classId, by (classId, holder). EIP-712 domain ("Causeway Reserve", "1").
 interface IReserve {
