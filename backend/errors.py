@@ -21,6 +21,7 @@ CausewayError
 │   │   └── MarketBehind      a market's read models have not reached the entry that was asked for
 │   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
+│   ├── RegistryUnavailable   a programme's registry does not answer, or is closed
 │   ├── BusUnavailable        NATS does not answer
 │   ├── VenueUnavailable      a venue has no leader that takes commands: nothing was accepted
 │   ├── OutcomeUnknown        no answer came in time: the same command again gets the first answer
@@ -172,6 +173,12 @@ class DatabaseUnavailable(ServiceError):
     """Postgres does not answer."""
 
     code = "database-unavailable"
+
+
+class RegistryUnavailable(ServiceError):
+    """A programme's registry does not answer, or is closed for maintenance."""
+
+    code = "registry-unavailable"
 
 
 class BusUnavailable(ServiceError):

@@ -1,0 +1,1 @@
+"""Clients of registries: one protocol, spoken over HTTP or by people."""
