@@ -72,7 +72,8 @@ def interval_message(interval: Interval) -> dict[str, Any]:
     return {"series": series, "first": interval.first, "last": interval.last}
 
 
-def _check_intervals(field: str, intervals: Iterable[Interval]) -> None:
+def check_intervals(field: str, intervals: Iterable[Interval]) -> None:
+    """Raises InvalidValue unless there are 1 … 64 of them."""
     listed = list(intervals)
     if not 1 <= len(listed) <= MAX_INTERVALS:
         raise InvalidValue(field, len(listed), f"needs 1 … {MAX_INTERVALS} intervals")
@@ -95,7 +96,7 @@ class Receipt:
     valid_until: int
 
     def __post_init__(self) -> None:
-        _check_intervals("intervals", self.intervals)
+        check_intervals("intervals", self.intervals)
 
     @property
     def tonnes(self) -> int:
@@ -133,7 +134,7 @@ class RegistryRetirement:
     evidence_hash: bytes
 
     def __post_init__(self) -> None:
-        _check_intervals("actual", self.actual)
+        check_intervals("actual", self.actual)
         from_yyyymmdd(self.registry_date)
         if not 1 <= len(self.registry_reference.encode()) <= 256:
             raise InvalidValue("registry_reference", self.registry_reference, "needs 1 … 256 bytes")
