@@ -1,9 +1,9 @@
-"""Write `tests/snapshots/golden_journal.*`: a journal of every kind of command, with its answers.
+"""Write `tests/snapshots/NAME.*`: a journal of every kind of command, with its answers.
 
-    .venv/bin/python scripts/make_golden_journal.py
+    .venv/bin/python scripts/make_golden_journal.py NAME
 
-To be run when a new version of the rules adds a golden journal of its own, never to make a failing
-test pass: the committed one says what version 1 has answered for ever (L9).
+To be run when new rules or a new kind of command add a golden journal of their own, under a new
+name, never to make a failing test pass: the committed ones say what was answered for ever (L9).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COUNT = 4_000
 HOME = REPOSITORY / "tests" / "snapshots"
 
 
-def main() -> None:
+def main(name: str) -> None:
     flow, pair = RandomFlow(SEED), Pair()
     previous, epoch, stored, hashed = GENESIS_HASH, 1, [], sha256()
     opening = flow.opening()
@@ -52,7 +52,7 @@ def main() -> None:
     write_header(file)
     write_stored(file, stored)
     packed = gzip.compress(file.getvalue(), 9, mtime=0)
-    (HOME / "golden_journal.gz").write_bytes(packed)
+    (HOME / f"{name}.gz").write_bytes(packed)
     said = {
         "entries": COUNT,
         "trades": pair.engine.next_trade - 1,
@@ -60,9 +60,11 @@ def main() -> None:
         "events_sha256": hashed.hexdigest(),
         "state_digest": pair.engine.digest().hex(),
     }
-    (HOME / "golden_journal.json").write_text(json.dumps(said, indent=1) + "\n")
+    (HOME / f"{name}.json").write_text(json.dumps(said, indent=1) + "\n")
     print(json.dumps(said), len(packed), "bytes")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -206,6 +206,10 @@ class MarketModel(Model):
 
     instrument: Integer
     asset: AssetName
+    halted_for: list[Literal["hold", "gap"]] = Field(
+        description="Why nothing is traded: a published hold of the class, or a gap in its"
+        " positions. Empty while it trades."
+    )
     last_trade: Integer | None = Field(description="Number of the newest trade that stands.")
     last_price: Integer | None
     last_time_ms: Integer | None

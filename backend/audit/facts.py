@@ -14,6 +14,7 @@ from backend.domain.commands import (
     Command,
     CreditDeposit,
     EndExit,
+    FlagClass,
     InvalidateNonce,
     ListAsset,
     ListClass,
@@ -74,6 +75,8 @@ def _fact(event: ChainEvent, admissions: _Admissions) -> Command | None:
             return SetParticipant(*at, _account(args), *admissions.apply(event))
         return None
     if event.contract == "CarbonCredits":
+        if event.name == "ClassFlagsSet":
+            return FlagClass(*at, args["id"], args["flags"])
         return ListClass(*at, args["id"]) if event.name == "ClassCreated" else None
     if event.contract != "Exchange":
         return None

@@ -13,6 +13,7 @@ from backend.audit.report import Findings
 from backend.chain.signatures import Verifier
 from backend.domain.commands import (
     Command,
+    FlagClass,
     OpenVenue,
     PlaceCancel,
     PlaceCancelAll,
@@ -79,6 +80,8 @@ class Journal:
     #: Orders and nonces that can match no more: the entry that ended them and why.
     ended: dict[tuple[Account, int], tuple[int, int]] = field(default_factory=dict)
     voided: list[tuple[int, TradesVoided]] = field(default_factory=list)
+    #: Classes that are halted after the last entry, with the entry that says so.
+    halted: dict[int, int] = field(default_factory=dict)
     epochs: int = 0
     signatures: int = 0
     #: The entry at which the replay stopped, because the journal is not what the rules make of it.
@@ -291,6 +294,10 @@ class _Reading:
             journal.voids.append((seq, command))
         elif hasattr(command, "log_index"):
             journal.facts.append((seq, command))
+            if isinstance(command, FlagClass):
+                journal.halted.pop(command.instrument, None)
+                if command.flags:
+                    journal.halted[command.instrument] = seq
         elif isinstance(command, PlaceOrder):
             journal.orders.setdefault(
                 (command.order.trader, command.order.nonce), (seq, command[0])
@@ -300,6 +307,11 @@ class _Reading:
         journal = self.journal
         for event in events:
             if isinstance(event, Traded):
+                if event.instrument in journal.halted:
+                    self.broken(
+                        seq, f"trade {event.number} is of class {event.instrument}, which entry "
+                        f"{journal.halted[event.instrument]} halts", "L8", trade=event.number,
+                    )  # fmt: skip
                 journal.trades[event.number] = JournalTrade(seq, entry.time_ms // 1000, event)
             elif isinstance(event, WithdrawalAccepted):
                 if isinstance(entry.command, PlaceWithdrawal):

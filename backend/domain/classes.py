@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -21,6 +21,22 @@ class UnitType(IntEnum):
 
     CREDIT = 0
     ALLOWANCE = 1
+
+
+class ClassFlag(IntFlag):
+    """What stops a class on chain: with any flag it neither mints nor trades (L8).
+
+    HOLD, a published order, also stops retirement and delivery; GAP, positions that nothing may
+    consume, stops only what would cross them.
+    """
+
+    HOLD = 1
+    GAP = 2
+
+
+def flag_names(flags: int) -> tuple[str, ...]:
+    """Names of the flags that are set, in lower case; unknown bits have none."""
+    return tuple(str(flag.name).lower() for flag in ClassFlag if flags & flag)
 
 
 def as_yyyymmdd(day: date) -> int:

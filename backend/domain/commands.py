@@ -151,6 +151,15 @@ class NoteSettlement(NamedTuple):
     last_withdrawal: int
 
 
+class FlagClass(NamedTuple):
+    """CarbonCredits.ClassFlagsSet: while `flags` are not 0 nothing of the class is traded."""
+
+    block: int
+    log_index: int
+    instrument: int
+    flags: int
+
+
 # ── acts of the venue ────────────────────────────────────────────────────────────────────────
 
 
@@ -226,6 +235,7 @@ Command = (
     | PauseVenue
     | UnpauseVenue
     | NoteSettlement
+    | FlagClass
     | OpenVenue
     | StartEpoch
     | ActivateRules
@@ -272,6 +282,7 @@ _KINDS: Final[dict[int, tuple[type[Any], Layout]]] = {
     24: (PauseVenue, Layout((*_PLACE, "u64"))),
     25: (UnpauseVenue, Layout((*_PLACE, "u64"))),
     26: (NoteSettlement, Layout((*_PLACE, "u64", "u64"))),
+    27: (FlagClass, Layout((*_PLACE, "u256", "u8"))),
     32: (OpenVenue, Layout(("u64", "account", "u32", "u32"))),
     33: (StartEpoch, Layout(("id",))),
     34: (ActivateRules, Layout(("u16",))),

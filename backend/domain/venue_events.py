@@ -29,6 +29,8 @@ class Reason(IntEnum):
     FROZEN = 9
     VOIDED = 10
     FEE_ABOVE_CAP = 11
+    #: The class is held, or has positions that nothing may consume.
+    CLASS_HALTED = 12
     WOULD_CROSS = 20
     CANNOT_FILL = 21
     NOT_ENOUGH = 22

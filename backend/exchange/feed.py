@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from backend.domain.commands import (
     Command,
     CreditDeposit,
     EndExit,
+    FlagClass,
     Halt,
     InvalidateNonce,
     ListAsset,
@@ -51,7 +52,7 @@ LAPSE_WINDOWS: Final = 3
 BROKEN_PAUSE_SECONDS: Final = 1.0
 _OF_CHAIN: Final = (
     CreditDeposit, StartExit, EndExit, InvalidateNonce, NotePreSignature, SetParticipant,
-    ListAsset, ListClass, PauseVenue, UnpauseVenue, NoteSettlement,
+    ListAsset, ListClass, PauseVenue, UnpauseVenue, NoteSettlement, FlagClass,
 )  # fmt: skip
 #: What can void trades when it is journalled.
 _VOIDING: Final = (StartExit, EndExit, InvalidateNonce, PauseVenue)
@@ -76,7 +77,7 @@ def fact_of(
         state = (number("tier"), number("expiry"), number("frozen"))
         return SetParticipant(*at, account_of(name), *state)
     if contract == "CarbonCredits":
-        return ListClass(*at, number("id")) if name == "ClassCreated" else None
+        return _class_fact(name, at, number)
     match name if contract == "Exchange" else "":
         case "Deposited":
             who = account_of(args["account"])
@@ -103,6 +104,12 @@ def fact_of(
             return NoteSettlement(*at, number("lastTrade"), number("lastWithdrawal"))
         case _:
             return None
+
+
+def _class_fact(name: str, at: _Place, number: Callable[[str], int]) -> Command | None:
+    if name == "ClassFlagsSet":
+        return FlagClass(*at, number("id"), number("flags"))
+    return ListClass(*at, number("id")) if name == "ClassCreated" else None
 
 
 class _View(NamedTuple):

@@ -71,6 +71,9 @@ _PLAIN: Final[dict[tuple[str, str], Callable[[Place, Args], Command]]] = {
         *at, int(args["asset"], 16), int(args["listed"])
     ),
     ("CarbonCredits", "ClassCreated"): lambda at, args: commands.ListClass(*at, args["id"]),
+    ("CarbonCredits", "ClassFlagsSet"): lambda at, args: commands.FlagClass(
+        *at, args["id"], args["flags"]
+    ),
 }
 _ADMISSIONS: Final = frozenset(
     ("Participants", name)

@@ -93,6 +93,8 @@ class Engine:
         self.closed_until = 0
         self.assets: set[int] = set()
         self.classes: set[int] = set()
+        #: Classes that are halted on chain, with their flags.
+        self.class_flags: dict[int, int] = {}
         self.accounts: dict[bytes, AccountState] = {}
         self.markets_by_key: dict[tuple[int, int], Market] = {}
         self.fee_pools: dict[int, Pool] = {}
@@ -230,6 +232,12 @@ class Engine:
             found = Market(instrument, asset, self.fee_pool(asset), self.earmark_pool(instrument))
             self.markets_by_key[key] = found
         return found
+
+    def list_markets(self) -> None:
+        """Derive which markets take orders, after a change of the assets or of a class's flags."""
+        for market in self.markets_by_key.values():
+            open_asset = market.asset in self.assets
+            market.listed = open_asset and market.instrument not in self.class_flags
 
     def fee_pool(self, asset: int) -> Pool:
         return self.fee_pools.setdefault(asset, Pool())

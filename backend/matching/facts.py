@@ -187,12 +187,36 @@ def _list_asset(engine: Engine, command: commands.ListAsset, _: list[Event]) -> 
         engine.assets.add(command.asset)
     else:
         engine.assets.discard(command.asset)
-    for market in engine.markets_by_key.values():
-        market.listed = market.asset in engine.assets
+    engine.list_markets()
 
 
 def _list_class(engine: Engine, command: commands.ListClass, _: list[Event]) -> None:
     engine.classes.add(command.instrument)
+
+
+def _check_flags(engine: Engine, command: commands.FlagClass) -> None:
+    _check_place(engine, command)
+    known = command.instrument in engine.classes
+    _require("instrument", command.instrument, known, "is no class of the venue")
+
+
+def _flag_class(engine: Engine, command: commands.FlagClass, events: list[Event]) -> None:
+    """A class that is halted leaves the books; what was matched before stands and settles."""
+    instrument = command.instrument
+    if not command.flags:
+        engine.class_flags.pop(instrument, None)
+        engine.list_markets()
+        return
+    engine.class_flags[instrument] = command.flags
+    engine.list_markets()
+    resting = [
+        one
+        for account in engine.accounts.values()
+        for one in account.orders.values()
+        if one.order.instrument == instrument
+    ]
+    for one in sorted(resting, key=lambda order: order.rank):
+        end_order(engine, one, Reason.CLASS_HALTED, events)
 
 
 def _pause(engine: Engine, command: commands.PauseVenue, events: list[Event]) -> None:
@@ -309,6 +333,7 @@ FACTS: Final[dict[type[Any], tuple[Check, Act]]] = {
     commands.PauseVenue: (_check_place, _pause),
     commands.UnpauseVenue: (_check_place, _unpause),
     commands.NoteSettlement: (_check_settled, _settle),
+    commands.FlagClass: (_check_flags, _flag_class),
     commands.StartEpoch: (_nothing_to_check, _start_epoch),
     commands.ActivateRules: (_check_rules, _activate),
     commands.SetFees: (_check_fees, _set_fees),

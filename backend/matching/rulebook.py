@@ -9,20 +9,25 @@ An order with a valid signature and an unused nonce is asked, in this order:
  5. EXITING               a forced exit of the account runs, of whatever asset
  6. UNKNOWN_ASSET         the settlement asset is not listed
  7. UNKNOWN_INSTRUMENT    no such class
- 8. FEE_ABOVE_CAP         the maker's or the taker's fee is above the order's cap
- 9. SIGNED_AHEAD          signed later than now + skew
-10. EXPIRED               now is after its expiry
-11. INVALIDATED           its nonce was killed on chain
-12. NOT_PRE_SIGNED        it claims a pre-signature that the chain does not hold
-13. TOO_MANY_OPEN         the account has MAX_OPEN_ORDERS resting (whatever its conditions)
-14. NOT_ENOUGH            available is less than it could cost: a buy quantity × price + the fee
+ 8. CLASS_HALTED          the class is held by a published order, or has a gap in its positions
+ 9. FEE_ABOVE_CAP         the maker's or the taker's fee is above the order's cap
+10. SIGNED_AHEAD          signed later than now + skew
+11. EXPIRED               now is after its expiry
+12. INVALIDATED           its nonce was killed on chain
+13. NOT_PRE_SIGNED        it claims a pre-signature that the chain does not hold
+14. TOO_MANY_OPEN         the account has MAX_OPEN_ORDERS resting (whatever its conditions)
+15. NOT_ENOUGH            available is less than it could cost: a buy quantity × price + the fee
                           at its cap, rounded down; a sell its kilograms
-15. WOULD_CROSS           post-only, and any order stands at a price it crosses
-16. CANNOT_FILL           fill-or-kill, and the orders it would meet do not fill it
+16. WOULD_CROSS           post-only, and any order stands at a price it crosses
+17. CANNOT_FILL           fill-or-kill, and the orders it would meet do not fill it
 
 A withdrawal: HALTED, FROZEN, EXITING, INVALIDATED, NOT_PRE_SIGNED, NOT_ENOUGH. A pause or a lost
-admission do not stop it (L8). A cancel is refused only for NOTHING_OPEN. Whatever is refused has
-used its nonce.
+admission do not stop it, nor does a halted class (L8). A cancel is refused only for NOTHING_OPEN.
+Whatever is refused has used its nonce.
+
+When a class is halted its resting orders end, for CLASS_HALTED: they were priced before the news,
+and whoever is first after the release must not have them for the old price. What was matched
+before the fact was journalled stands and settles.
 
 Fill-or-kill counts what the order would match, best price and oldest first: orders of its own
 trader count for nothing under CANCEL_MAKER and end the count under the other two rules (there the
@@ -82,7 +87,7 @@ def given(order: Order) -> int:
 
 
 def refusal(engine: Engine, account: AccountState, order: Order, now: int) -> int:
-    """The Reason (1 to 14 above) why an order is refused, 0 when it is not."""
+    """The Reason (1 to 15 above) why an order is refused, 0 when it is not."""
     reason = (
         closed(engine, now)
         or barred(account, now)
@@ -115,7 +120,9 @@ def barred(account: AccountState, now: int) -> int:
 def unknown_market(engine: Engine, order: Order) -> int:
     if order.asset not in engine.assets:
         return Reason.UNKNOWN_ASSET
-    return 0 if order.instrument in engine.classes else Reason.UNKNOWN_INSTRUMENT
+    if order.instrument not in engine.classes:
+        return Reason.UNKNOWN_INSTRUMENT
+    return Reason.CLASS_HALTED if order.instrument in engine.class_flags else 0
 
 
 def out_of_terms(engine: Engine, order: Order, now: int) -> int:
@@ -153,7 +160,7 @@ def withdrawal_refusal(engine: Engine, account: AccountState, withdrawal: Withdr
 
 
 def unmatchable(engine: Engine, account: AccountState, order: Order, market: Market) -> int:
-    """The Reason (15, 16) why a post-only or fill-or-kill order is refused, 0 when it is not."""
+    """The Reason (16, 17) why a post-only or fill-or-kill order is refused, 0 when it is not."""
     ladder = market.facing[order.side][1]
     limit = -order.price if order.side else order.price
     if order.conditions & 4:

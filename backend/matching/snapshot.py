@@ -54,6 +54,8 @@ def dump(engine: Engine) -> bytes:
         [[one.number, one.after_trade, one.held, *one.withdrawal] for one in engine.leaving],
         [list(one) for one in engine.void_queue],
     ]
+    if engine.class_flags:
+        state.append([list(one) for one in sorted(engine.class_flags.items())])
     parts: list[bytes] = []
     _write(state, parts)
     return b"".join(parts)
@@ -71,7 +73,7 @@ def load(raw: bytes) -> Engine:
     if end != len(raw) or schema != SCHEMA or rules not in VERSIONS:
         raise InvalidValue("snapshot", schema, f"is not of schema {SCHEMA} or of unknown rules")
     (_, scalars, flags, assets, classes, markets, fees, earmarks, accounts, orders, trades,
-     leaving, voids) = state  # fmt: skip
+     leaving, voids, *flagged) = state  # fmt: skip
     engine = Engine()
     for name, value in zip(_SCALARS, scalars, strict=True):
         setattr(engine, name, value)
@@ -81,8 +83,10 @@ def load(raw: bytes) -> Engine:
     engine.assets, engine.classes = set(assets), set(classes)
     engine.fee_pools = {asset: Pool(amount) for asset, amount in fees}
     engine.earmark_pools = {asset: Pool(amount) for asset, amount in earmarks}
+    engine.class_flags = dict(flagged[0]) if flagged else {}
     for instrument, asset in markets:
-        engine.market(instrument, asset).listed = asset in engine.assets
+        engine.market(instrument, asset)
+    engine.list_markets()
     for one in accounts:
         _load_account(engine, one)
     next_rank = engine.next_rank

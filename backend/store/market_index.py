@@ -452,6 +452,14 @@ def _write_sums(connection: Connection, venue: int, done: MarketProjection) -> N
         [(str(instrument), seq) for instrument, seq in done.instruments.items()],
         venue,
     )
+    _unnest(
+        connection,
+        "UPDATE venue_instruments i SET flags = n.flags"
+        " FROM unnest(%s::numeric[], %s::smallint[]) AS n (instrument, flags)"
+        " WHERE i.venue = %s AND i.instrument = n.instrument",
+        [(str(instrument), flags) for instrument, flags in done.class_flags.items()],
+        venue,
+    )
     _write_markets(connection, venue, done.markets)
 
 

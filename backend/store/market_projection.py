@@ -111,6 +111,7 @@ class MarketProjection:
     candles_undone: set[CandleKey] = field(default_factory=set)
     assets: dict[int, tuple[bool, int]] = field(default_factory=dict)
     instruments: dict[int, int] = field(default_factory=dict)
+    class_flags: dict[int, int] = field(default_factory=dict)
     _waiting: dict[BalanceKey, list[WithdrawalRow]] = field(default_factory=dict)
     _entry: Entry | None = None
     _ordinal: int = 0
@@ -488,6 +489,10 @@ def _list_class(to: MarketProjection, entry: Entry, command: said.ListClass) -> 
     to.instruments.setdefault(command.instrument, entry.seq)
 
 
+def _flag_class(to: MarketProjection, entry: Entry, command: said.FlagClass) -> None:
+    to.class_flags[command.instrument] = command.flags
+
+
 _ON_COMMAND: dict[type[Any], Any] = {
     said.OpenVenue: _open_venue,
     said.SetFees: _set_fees,
@@ -495,4 +500,5 @@ _ON_COMMAND: dict[type[Any], Any] = {
     said.UnpauseVenue: _unpause,
     said.ListAsset: _list_asset,
     said.ListClass: _list_class,
+    said.FlagClass: _flag_class,
 }

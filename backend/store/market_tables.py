@@ -70,6 +70,8 @@ venue_instruments = Table(
     _venue(),
     Column("instrument", Uint256, nullable=False),
     Column("seq", BigInteger, nullable=False),
+    # As on chain: nothing of a class is traded while they are not 0.
+    Column("flags", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("venue", "instrument"),
 )
 

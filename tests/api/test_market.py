@@ -17,6 +17,7 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from backend.api.app import create_app
+from backend.domain.commands import FlagClass
 from backend.domain.orders import Account, Side
 from backend.exchange.market_data import show_asset
 from backend.exchange.projector import Projector
@@ -76,6 +77,9 @@ def scene(postgres_server: Postgres) -> Iterator[Scene]:
             database.migrate()
             journal = RandomJournal(42)
             journal.grow(1_200)
+            journal.say(FlagClass(*journal.place(), CLASSES[1], 0))
+            journal.say(FlagClass(*journal.place(), CLASSES[2], 3))
+            journal.take(100, {"_random_order": 1})
             now, tokens = int(time.time()), {}
             with database.begin() as writing:
                 store(writing, VENUE, journal.rows)
@@ -110,7 +114,8 @@ def test_the_venue_says_what_to_sign_and_what_it_costs(scene: Scene) -> None:
         "nonce",
         "instrument",
     ]
-    assert (venue["maker_fee_bps"], venue["taker_fee_bps"]) == ("10", "20")
+    maker, taker = scene.journal.engine.fees
+    assert (venue["maker_fee_bps"], venue["taker_fee_bps"]) == (str(maker), str(taker))
     assert venue["status"] == "trading"
     assert venue["limits"]["nonce_window"] == "1024"
     assert {one["asset"] for one in venue["assets"]} == {show_asset(asset) for asset in MONEY}
@@ -118,6 +123,19 @@ def test_the_venue_says_what_to_sign_and_what_it_costs(scene: Scene) -> None:
     assert venue["last_trade"] == str(engine.next_trade - 1)
     assert venue["settled_trade"] == str(engine.settled_trade)
     assert venue["last_deposit"] == str(engine.last_deposit)
+
+
+def test_l8_a_market_says_why_its_class_is_halted(scene: Scene) -> None:
+    halted = scene.journal.engine.class_flags
+    names = {0: [], 1: ["hold"], 2: ["gap"], 3: ["hold", "gap"]}
+    shown = {one["instrument"]: one["halted_for"] for one in scene.every("/v1/markets")}
+    assert len(shown) > 1
+    assert shown == {key: names[halted.get(int(key), 0)] for key in shown}
+    assert [] in shown.values()
+    assert any(shown.values())
+    for instrument in CLASSES:
+        one = scene.get(f"/v1/markets/{instrument}/{show_asset(MONEY[0])}").json()["data"]
+        assert one["halted_for"] == names[halted.get(instrument, 0)]
 
 
 def test_books_and_best_prices_are_the_engines(scene: Scene) -> None:

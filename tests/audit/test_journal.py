@@ -11,13 +11,14 @@ from backend.audit.journal import Journal, read_journal
 from backend.audit.report import Break, Findings
 from backend.domain.commands import (
     CreditDeposit,
+    FlagClass,
     ListAsset,
     ListClass,
     PlaceOrder,
     SetParticipant,
     StartEpoch,
 )
-from backend.domain.journal import decode_entry
+from backend.domain.journal import decode_entry, encode_entry
 from backend.domain.journal_file import Stored
 from backend.domain.orders import Side, exchange_domain
 from backend.domain.venue_events import Traded, decode_events, encode_events
@@ -175,6 +176,30 @@ def test_a_fill_after_a_cancel_is_found_and_says_when_it_was_cancelled(
     _, findings = read(sample, tmp_path, entries)
     unfair = found(findings.breaks["L6"], "by price and time trade 2")
     assert f"had ended at entry {sample.cancelled} (cancelled)" in unfair.what
+
+
+def test_l8_a_match_of_a_halted_class_is_found_and_names_the_fact(
+    sample: Sample, tmp_path: Path
+) -> None:
+    """The operator has to journal the hold, and goes on matching."""
+    entries, seq = list(sample.maker.entries), sample.seq_of_trade(2)
+    before = decode_entry(entries[seq - 2].entry)
+    hold = before._replace(command=FlagClass(9_000, 0, CLASS, 1))
+    entries.insert(seq - 1, Stored(encode_entry(hold), b""))
+    _, findings = read(sample, tmp_path, relink(entries))
+    broken = found(findings.breaks["L8"], f"trade 2 is of class {CLASS}, which entry {seq} halts")
+    assert broken.amounts == {"seq": seq + 1, "trade": 2}
+
+
+def test_l8_a_released_class_trades_again(sample: Sample, tmp_path: Path) -> None:
+    for log_index, flags in enumerate((1, 0)):
+        sample.maker.add(FlagClass(9_000, log_index, CLASS, flags))
+    sample.maker.place(sample.first, SELL, MARKET, 1, 5_000_000)
+    sample.maker.place(sample.buyer, BUY, MARKET, 1, 5_000_000)
+    journal, findings = read(sample, tmp_path)
+    assert not findings.breaks["L8"]
+    assert not findings.breaks["L9"]
+    assert len(journal.trades) == 3
 
 
 def test_an_order_that_its_trader_did_not_sign_is_found(sample: Sample, tmp_path: Path) -> None:

@@ -255,6 +255,10 @@ class RandomJournal:
                     found -= sign * trade.quantity * KILOGRAMS_PER_TONNE
         return found
 
+    def _random_hold(self) -> None:
+        instrument, flags = self.chance.choice(CLASSES[1:]), self.chance.choice((0, 0, 1, 2, 3))
+        self.say(commands.FlagClass(*self.place(), instrument, flags))
+
     def _random_freeze(self) -> None:
         trader = self._someone()
         self.admit(trader, frozen=1)
@@ -314,6 +318,7 @@ _STEPS = {
     "_random_cancel": 20,
     "_random_cancel_all": 2,
     "_random_exit": 2,
+    "_random_hold": 1,
     "_random_freeze": 1,
     "_random_invalidation": 2,
     "_random_pause": 1,

@@ -13,6 +13,7 @@ from backend.domain.commands import (
     Command,
     CreditDeposit,
     EndExit,
+    FlagClass,
     Halt,
     InvalidateNonce,
     ListAsset,
@@ -92,6 +93,19 @@ def test_facts_are_journalled_in_the_order_of_the_chain(market: Market) -> None:
     frozen = market.send(market.order(1, 0))[0]
     assert decode_events(frozen.events) == [Refused(who[1], 0, Reason.FROZEN)]
     assert market.check().engine.chain_place == (3, 4)
+
+
+def test_l8_a_hold_on_chain_stops_the_class_until_it_is_released(market: Market) -> None:
+    market.start()
+    market.wait_funded()
+    market.add_block([("CarbonCredits", "ClassFlagsSet", {"id": str(INSTRUMENT), "flags": "1"})])
+    assert wait_for(market, FlagClass) == [FlagClass(2, 0, INSTRUMENT, 1)]
+    refused = market.send(market.order(0, 0))[0]
+    assert decode_events(refused.events) == [Refused(account(0), 0, Reason.CLASS_HALTED)]
+    market.add_block([("CarbonCredits", "ClassFlagsSet", {"id": str(INSTRUMENT), "flags": "0"})])
+    wait_for(market, FlagClass, 2)
+    rested = decode_events(market.send(market.order(0, 1))[0].events)
+    assert [type(one).__name__ for one in rested] == ["OrderAccepted", "OrderRested"]
 
 
 def test_only_final_chain_blocks_are_believed(market: Market) -> None:

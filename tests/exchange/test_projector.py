@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from backend.domain.orders import Side
 from backend.domain.venue_events import Traded, TradesVoided
@@ -38,6 +38,13 @@ def journalled(database: Database, seed: int, steps: int = 1_500) -> RandomJourn
     with database.begin() as connection:
         store(connection, VENUE, journal.rows)
     return journal
+
+
+def assert_flags_equal(connection: Connection, journal: RandomJournal) -> None:
+    flagged = connection.execute(
+        text("SELECT instrument, flags FROM venue_instruments WHERE flags <> 0")
+    ).all()
+    assert {int(row.instrument): row.flags for row in flagged} == journal.engine.class_flags
 
 
 def assert_equal_to_engine(database: Database, journal: RandomJournal) -> None:
@@ -94,6 +101,7 @@ def assert_equal_to_engine(database: Database, journal: RandomJournal) -> None:
         assert {int(row.asset): int(row.fees) for row in fees if row.fees} == {
             asset: engine.fees_collected(asset) for asset in MONEY if engine.fees_collected(asset)
         }
+        assert_flags_equal(connection, journal)
         head = market_queries.venue_head(connection, VENUE)
         assert head.seq == len(journal.rows)
         for instrument in CLASSES:

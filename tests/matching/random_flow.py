@@ -14,6 +14,7 @@ from backend.domain.commands import (
     Command,
     CreditDeposit,
     EndExit,
+    FlagClass,
     Halt,
     InvalidateNonce,
     ListAsset,
@@ -85,7 +86,7 @@ class RandomFlow:
             (900, self._deposit), (250, self._withdrawal), (300, self._settle), (40, self._fees),
             (40, self._participant), (80, self._exit), (60, self._invalidate),
             (60, self._pre_signed), (16, self._pause), (8, self._halt), (40, self._void),
-            (100, lambda *_: Tick()), (4, self._epoch), (8, self._asset),
+            (100, lambda *_: Tick()), (4, self._epoch), (8, self._asset), (5, self._flags),
         ]  # fmt: skip
         self._weights = [weight for weight, _ in makers]
         self._makers = [make for _, make in makers]
@@ -229,6 +230,12 @@ class RandomFlow:
         self._waiting.insert(0, lambda: UnpauseVenue(*self._place(), at))
         return PauseVenue(*self._place(), now - self._random.randrange(30))
 
+    def _flags(self, *_: Any) -> Command:
+        pick = self._random
+        instrument = pick.choice(CLASSES)
+        self._waiting.insert(0, lambda: FlagClass(*self._place(), instrument, 0))
+        return FlagClass(*self._place(), instrument, pick.choice((1, 2, 3)))
+
     def _halt(self, *_: Any) -> Command:
         self._waiting.insert(0, Resume)
         return Halt(HaltReason.OPERATOR, 0)
@@ -334,6 +341,12 @@ class Pair:
         elif isinstance(command, NoteSettlement):
             twin.trades = [one for one in twin.trades if one[0] > command.last_trade]
             del twin.leaving[: len(twin.leaving) - len(self.engine.leaving)]
+        elif isinstance(command, FlagClass):
+            if command.flags:
+                twin.halted.add(command.instrument)
+                twin.end(lambda order: order.instrument == command.instrument)
+            else:
+                twin.halted.discard(command.instrument)
         elif isinstance(command, SetFees):
             twin.fees = (command.maker_bps, command.taker_bps)
 

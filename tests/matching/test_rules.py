@@ -27,7 +27,7 @@ from backend.domain.venue_events import (
     Refused,
 )
 from backend.errors import InvalidValue
-from backend.matching import NonceState, rulebook
+from backend.matching import NonceState, dump, load, rulebook
 from tests.matching.venue import (
     BUYER,
     CLASS,
@@ -79,6 +79,7 @@ CASES: list[tuple[Reason, Callable[[Venue], Any], dict[str, Any]]] = [
     (Reason.UNKNOWN_ASSET, lambda v: None, {"asset": HKD + 1}),
     (Reason.UNKNOWN_ASSET, lambda v: v.fact(commands.ListAsset, HKD, 0), {}),
     (Reason.UNKNOWN_INSTRUMENT, lambda v: None, {"instrument": CLASS + 99}),
+    (Reason.CLASS_HALTED, lambda v: v.fact(commands.FlagClass, CLASS, 1), {}),
     (Reason.FEE_ABOVE_CAP, lambda v: None, {"max_fee_bps": 19}),
     (Reason.FEE_ABOVE_CAP, lambda v: v.do(commands.SetFees(51, 0)), {}),
     (Reason.SIGNED_AHEAD, lambda v: None, {"signed_at": NOW_S + SKEW + 1}),
@@ -130,6 +131,7 @@ def test_the_first_rule_in_the_order_of_the_rulebook_gives_the_reason() -> None:
     venue.fact(commands.SetParticipant, BUYER, 0, 0, 1)
     venue.fact(commands.StartExit, BUYER, HKD, NOW_S)
     venue.fact(commands.ListAsset, HKD, 0)
+    venue.fact(commands.FlagClass, CLASS, 2)
     mends: list[tuple[Reason, Callable[[], Any]]] = [
         (Reason.HALTED, lambda: venue.do(commands.Resume())),
         (Reason.PAUSED, lambda: venue.fact(commands.UnpauseVenue, NOW_S)),
@@ -137,6 +139,7 @@ def test_the_first_rule_in_the_order_of_the_rulebook_gives_the_reason() -> None:
         (Reason.NOT_ADMITTED, lambda: venue.fact(commands.SetParticipant, BUYER, 1, 2**39, 0)),
         (Reason.EXITING, lambda: venue.fact(commands.EndExit, BUYER, HKD, 0)),
         (Reason.UNKNOWN_ASSET, lambda: venue.fact(commands.ListAsset, HKD, 1)),
+        (Reason.CLASS_HALTED, lambda: venue.fact(commands.FlagClass, CLASS, 0)),
         (Reason.FEE_ABOVE_CAP, lambda: order.pop("max_fee_bps")),
         (Reason.NOT_PRE_SIGNED, lambda: order.pop("signature_kind")),
         (Reason.NOT_ENOUGH, lambda: order.pop("price")),
@@ -145,7 +148,7 @@ def test_the_first_rule_in_the_order_of_the_rulebook_gives_the_reason() -> None:
         assert reason_of(venue.place(BUYER, 0, 5, 100_000, **order)) == reason
         mend()
     assert venue.place(BUYER, 0, 5, 100_000, **order)[-1] == OrderRested(
-        BUYER, 9, CLASS, HKD, 0, 100_000, 5
+        BUYER, 10, CLASS, HKD, 0, 100_000, 5
     )
 
 
@@ -383,6 +386,49 @@ def test_l10_a_used_or_distant_nonce_is_no_command_of_an_honest_journal() -> Non
     with pytest.raises(InvalidValue, match="TOO_FAR"):
         venue.cancel(BUYER, 2_000)
     assert venue.engine.digest() == digest
+
+
+# ── halted classes ───────────────────────────────────────────────────────────────────────────
+
+
+def test_l8_a_halted_class_leaves_the_books_and_lets_its_holders_out() -> None:
+    venue = Venue()
+    venue.trade()
+    venue.place(SELLER, 1, 3, 100_000)
+    venue.place(THIRD, 0, 2, 90_000)
+    venue.place(THIRD, 0, 2, 90_000, instrument=OTHER_CLASS)
+    before = venue.engine.unsettled_trades()
+    ended = ends(venue.fact(commands.FlagClass, CLASS, 1))
+    assert ended == [(SELLER, 3, Reason.CLASS_HALTED), (THIRD, 2, Reason.CLASS_HALTED)]
+    assert venue.engine.balance(SELLER, CLASS)[1] == 0
+    assert [one.order.instrument for one in venue.engine.open_orders()] == [OTHER_CLASS]
+    assert venue.engine.unsettled_trades() == before, "what was matched stands"
+    retire = Conditions(TimeInForce.IOC, retire_on_fill=True)
+    for wants in (Conditions(), retire):
+        assert reason_of(venue.place(BUYER, 0, 1, 100_000, wants)) == Reason.CLASS_HALTED
+    assert type(venue.deposit(BUYER, CLASS, 7)[0]).__name__ == "DepositCredited"
+    assert type(venue.withdraw(SELLER, CLASS, 5)[0]).__name__ == "WithdrawalAccepted"
+    assert trades(venue.place(SELLER, 1, 1, 90_000, instrument=OTHER_CLASS))
+
+
+def test_a_released_class_trades_again_and_remembers_no_order() -> None:
+    venue = Venue()
+    venue.place(SELLER, 1, 3, 100_000)
+    digest_of_the_free = Venue().engine.class_flags
+    for flags in (1, 3, 2):
+        venue.fact(commands.FlagClass, CLASS, flags)
+        assert venue.engine.class_flags == {CLASS: flags}
+        assert load(dump(venue.engine)).class_flags == {CLASS: flags}
+    venue.fact(commands.FlagClass, CLASS, 0)
+    assert venue.engine.class_flags == digest_of_the_free == {}
+    assert not trades(venue.place(BUYER, 0, 3, 100_000))
+    assert trades(venue.place(SELLER, 1, 3, 100_000))
+
+
+def test_a_class_that_the_venue_does_not_know_cannot_be_flagged() -> None:
+    venue = Venue()
+    with pytest.raises(InvalidValue, match="no class of the venue"):
+        venue.fact(commands.FlagClass, CLASS + 99, 1)
 
 
 # ── withdrawals ──────────────────────────────────────────────────────────────────────────────

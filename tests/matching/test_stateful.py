@@ -165,6 +165,10 @@ class Exchange(RuleBasedStateMachine):
             self.fact(commands.PauseVenue, self.now - ago)
         self.fact(commands.UnpauseVenue, self.now)
 
+    @rule(flags=st.integers(0, 3))
+    def flag_class(self, flags: int) -> None:
+        self.fact(commands.FlagClass, CLASSES[0], flags)
+
     @rule(seconds=st.integers(0, 40))
     def tick(self, seconds: int) -> None:
         self.do(commands.Tick(), 1_000 * seconds)

@@ -21,6 +21,7 @@ class Twin:
         self.kept: defaultdict[Any, int] = defaultdict(int)  # fees and earmarks by asset
         self.open: list[list[Any]] = []  # [order, tonnes that remain], oldest first
         self.barred: set[bytes] = set()
+        self.halted: set[int] = set()  # classes
         self.trades: list[Any] = []  # not settled: (number, maker, taker, price, tonnes, bps, bps)
         self.leaving: list[Any] = []  # (after trade, who, asset, amount)
         self.fees, self.number = (0, 0), 0
@@ -44,7 +45,8 @@ class Twin:
         rule, left = wants.self_trade, order.quantity
         late = order.expiry < now or order.signed_at > now + skew
         poor = self.available(me, gives(order)) < need(order, order.quantity)
-        if me in self.barred or late or order.max_fee_bps < max(self.fees) or poor:
+        stopped = me in self.barred or order.instrument in self.halted
+        if stopped or late or order.max_fee_bps < max(self.fees) or poor:
             return False
         sign = -1 if order.side else 1
         market = (order.instrument, order.asset, 1 - order.side)

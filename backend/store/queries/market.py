@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Select, case, func, literal_column, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
+from backend.domain.classes import flag_names
 from backend.domain.orders import Side
 from backend.errors import NotFound
 from backend.store import exchange_tables
@@ -70,10 +71,14 @@ class Venue:
 
 @dataclass(frozen=True, slots=True)
 class MarketSummary:
-    """One market; `day_…` are the last 24 hours of the journal's time, in whole minutes."""
+    """One market; `day_…` are the last 24 hours of the journal's time, in whole minutes.
+
+    `halted_for` says why nothing is traded there: flags of the class, by name.
+    """
 
     instrument: int
     asset: int
+    halted_for: tuple[str, ...]
     last_trade: int | None
     last_price: int | None
     last_time_ms: int | None
@@ -232,10 +237,11 @@ def get_market(
         _with_best(head.venue).where(markets.c.instrument == instrument, markets.c.asset == asset)
     ).first()
     if row is None:
-        _require_market(connection, head.venue, instrument, asset)
+        flags = _require_market(connection, head.venue, instrument, asset)
         nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(MarketSummary))
         sums = dict.fromkeys(("trades", "tonnes", "turnover", *_DAY[:3]), 0)
-        return MarketSummary(**(nothing | sums | {"instrument": instrument, "asset": asset}))
+        known = {"instrument": instrument, "asset": asset, "halted_for": flag_names(flags)}
+        return MarketSummary(**(nothing | sums | known))
     return _summaries(connection, head, [row])[0]
 
 
@@ -258,9 +264,23 @@ def _with_best(venue: int) -> Select[Any]:
             .scalar_subquery()
         )
 
-    return select(
-        markets, best(Side.BUY).label("best_bid"), best(Side.SELL).label("best_ask")
-    ).where(markets.c.venue == venue)
+    classes = tables.venue_instruments
+    return (
+        select(
+            markets,
+            classes.c.flags,
+            best(Side.BUY).label("best_bid"),
+            best(Side.SELL).label("best_ask"),
+        )
+        .select_from(
+            markets.join(
+                classes,
+                (classes.c.venue == markets.c.venue)
+                & (classes.c.instrument == markets.c.instrument),
+            )
+        )
+        .where(markets.c.venue == venue)
+    )
 
 
 def _summaries(
@@ -291,7 +311,8 @@ def _summaries(
     summaries = []
     for row in rows:
         sums = day.get((row.instrument, row.asset), [0, 0, 0, None, None])
-        summaries.append(shaped(MarketSummary, row, **dict(zip(_DAY, sums, strict=True))))
+        more = {"halted_for": flag_names(row.flags), **dict(zip(_DAY, sums, strict=True))}
+        summaries.append(shaped(MarketSummary, row, **more))
     return tuple(summaries)
 
 
@@ -366,20 +387,23 @@ def all_levels(connection: Connection, venue: int) -> Iterator[tuple[int, int, i
         yield row[0], row[1], row[2], row[3], int(row[4])
 
 
-def _require_market(connection: Connection, venue: int, instrument: int, asset: int) -> None:
+def _require_market(connection: Connection, venue: int, instrument: int, asset: int) -> int:
+    """Flags of the class. Raises NotFound when nothing can ever trade there."""
     classes, assets = tables.venue_instruments, tables.venue_assets
     known = connection.execute(
         select(
-            select(classes.c.seq)
+            select(classes.c.flags)
             .where(classes.c.venue == venue, classes.c.instrument == instrument)
-            .exists(),
+            .scalar_subquery(),
             select(assets.c.seq).where(assets.c.venue == venue, assets.c.asset == asset).exists(),
         )
     ).one()
-    if not known[0]:
+    if known[0] is None:
         raise NotFound(f"no instrument has the id {instrument}", instrument=str(instrument))
     if not known[1]:
         raise NotFound(f"no settlement asset has the address 0x{asset:040x}", asset=hex(asset))
+    flags: int = known[0]
+    return flags
 
 
 # ── trades ───────────────────────────────────────────────────────────────────────────────────

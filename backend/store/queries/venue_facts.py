@@ -25,7 +25,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "VenuePaused",
         "VenueUnpaused",
     ),
-    "CarbonCredits": ("ClassCreated",),
+    "CarbonCredits": ("ClassCreated", "ClassFlagsSet"),
 }
 #: An admission or freeze stands in its own table with the state it led to.
 PARTICIPANT: Final = "Participant"
