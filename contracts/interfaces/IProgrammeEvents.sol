@@ -16,7 +16,8 @@ struct ProgrammeEvent {
     uint64 nonce;
 }
 
-/// @notice Live positions [firstPosition, +tonnes), all in one piece, whose serials are dead.
+/// @notice Positions [firstPosition, +tonnes), all in one piece, whose serials are dead: live ones
+/// (disputed ones too), or ones that an open delivery has burnt, whose refund is then a gap.
 struct Invalidation {
     uint256 classId;
     uint64 firstPosition;
@@ -57,12 +58,13 @@ struct Conversion {
 
 /// @title What programmes do to credits in trust: holds, labels, reversals, invalidations.
 /// @notice All by Trust's M custodians and N attestors, public, append-only. A gap is a run of live
-/// positions that nothing may consume: invalidated, disputed or awaiting conversion. A consumption
-/// never crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and
-/// it stands
+/// positions that nothing may consume: invalidated, disputed or converted. A consumption never
+/// crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and it stands
 /// again at the back. While a class is held it neither mints, trades, retires nor is delivered;
-/// while it has a gap it neither mints nor trades. EIP-712 domain ("Causeway Programme Events",
-/// "1").
+/// while it is short (tonnes of a gap for which no tokens are locked here) it neither mints nor
+/// trades. EIP-712 domain ("Causeway Programme Events", "1").
+/// A gap keeps its first position as its name wherever passing moves it; a part that is cut from
+/// it is named by the position it would have had there.
 interface IProgrammeEvents {
     enum Kind {
         Hold, Release, Reversal, LabelGained, LabelLost, Expiry, Authorisation, Corsia,
@@ -86,8 +88,13 @@ interface IProgrammeEvents {
     event GapOpened(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
     event GapClosed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
     /// @dev The gap at [firstPosition, +tonnes) is void there and stands again at `newPosition`.
-    event GapPassed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48
-        newPosition);
+    event GapPassed(
+        uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition
+    );
+    /// @dev Serials of an open delivery died: if it is refunded, these positions are a gap.
+    event DeliveryInvalidated(
+        bytes32 indexed eventId, uint256 indexed classId, uint48 firstPosition, uint48 tonnes
+    );
     event ConversionOpened(
         bytes32 indexed conversionId, uint256 indexed fromClass, uint256 indexed toClass, Kind kind,
         uint48 firstPosition, uint48 tonnes, uint48 newPosition, bytes32 root, uint64 chainBlock,
@@ -105,24 +112,34 @@ interface IProgrammeEvents {
     error GapSerialsDiffer(uint256 classId, uint48 position, bytes32 seriesId, uint64 serial);
     error GapUnknown(uint256 classId, uint64 firstPosition);
     error SubstituteTonnesDiffer(uint48 gapTonnes, uint256 tonnes);
-    /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes).
-    error GapReached(uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48
-        gapTonnes);
+    error GapHintInvalid(uint256 classId, uint64 gapHint, uint64 firstPosition);
+    error GapOverlaps(uint256 classId, uint48 gapFirst, uint48 gapTonnes, GapKind kind);
+    /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes), which stands
+    /// there once those that the cursor has reached are passed.
+    error GapReached(
+        uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48 gapTonnes
+    );
     error ConversionInvalid(bytes32 conversionId);
+    error ConversionProofInvalid(bytes32 conversionId, address holder, uint64 kilograms);
     error ConversionDone(bytes32 conversionId, address holder);
+    /// @dev The holder's wallet has none of the old class: withdraw from the venue first.
+    error ConversionNothingHeld(bytes32 conversionId, address holder);
+    error EventsTakeNoTokens(address from);
 
     function publish(ProgrammeEvent calldata programmeEvent, bytes[] calldata signatures)
         external
         returns (bytes32 eventId);
 
+    /// @param gapHint A gap of the class (its position + 1) that begins at or below, 0 for the
+    /// head; for positions of a delivery: a settled range, as in RegistryRecords.
     function invalidate(
         Invalidation calldata invalidation, uint64 gapHint, bytes[] calldata signatures
     ) external returns (bytes32 eventId);
 
+    /// @notice Of an invalidated or disputed gap, named by where it stands or once was opened.
     function substitute(
         Substitution calldata substitution,
         uint64[] calldata serialHints,
-        uint64 gapHint,
         bytes[] calldata signatures
     ) external returns (bytes32 eventId);
 
@@ -131,8 +148,10 @@ interface IProgrammeEvents {
         bytes[] calldata signatures
     ) external returns (bytes32 conversionId);
 
-    /// @notice For one holder, by anyone: takes `kilograms` of the old class and gives as many of
-    /// the new. `path` leads from the liability leaf (fromClass, holder, kilograms) to the root.
+    /// @notice For one holder, by anyone: takes what the holder's wallet has of the old class, up
+    /// to what is left of `kilograms`, and gives as many of the new. What is taken stays locked
+    /// here for ever. The path leads from the liability leaf (fromClass, holder, kilograms) to the
+    /// root.
     function claimConversion(
         bytes32 conversionId, address holder, uint64 kilograms, uint256 rightBits,
         bytes32[] calldata siblings, uint64[] calldata sums
@@ -144,21 +163,63 @@ interface IProgrammeEvents {
         external
         returns (uint48 passed);
 
-    /// @dev Only Deliveries.
-    function openDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;
+    /// @dev Only Deliveries, before the refund is minted at [newPosition, +tonnes): opens the gaps
+    /// of what died while the delivery at `firstPosition` was open, and of the dispute.
+    function beforeRefund(
+        uint256 classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition, bool disputed
+    ) external;
 
-    /// @dev Only Deliveries; finds the dispute wherever passing has moved it.
+    /// @dev Only Deliveries; closes what is left of a dispute, wherever passing has moved it.
     function closeDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;
 
-    /// @notice Where a gap that was opened at `firstPosition` stands now (passing moves it).
+    /// @notice Where the gap named `firstPosition` stands now; reverts when there is none.
     function gapNow(uint256 classId, uint48 firstPosition) external view returns (uint48);
 
+    /// @notice The lowest gap that shares a position with [first, last]; tonnes 0 when none does.
+    function gapWithin(uint256 classId, uint48 first, uint48 last)
+        external
+        view
+        returns (uint48 gapFirst, uint48 gapTonnes, GapKind kind);
+
     /// @notice The lowest gap that begins at or above `position`; tonnes 0 when there is none.
+    /// @dev Walks from the lowest on: for readers, not for contracts.
     function nextGap(uint256 classId, uint48 position)
         external
         view
         returns (uint48 firstPosition, uint48 tonnes, GapKind kind);
 
-    /// @notice Tonnes of the class that no credit stands behind: the shortfall.
-    function uncovered(uint256 classId) external view returns (uint48);
+    /// @notice Tonnes of gaps, kilograms of the class locked here, and the shortfall: the tonnes of
+    /// gaps for which no tokens are locked, rounded up.
+    function shortfall(uint256 classId)
+        external
+        view
+        returns (uint48 gapTonnes, uint64 lockedKilograms, uint48 uncovered);
+
+    /// @notice What a conversion turns into what, and how much of it was claimed.
+    function conversion(bytes32 conversionId)
+        external
+        view
+        returns (
+            uint256 fromClass,
+            uint256 toClass,
+            bytes32 root,
+            uint64 kilograms,
+            uint64 claimedKilograms
+        );
+
+    /// @notice Kilograms that were converted for a holder.
+    function claimed(bytes32 conversionId, address holder) external view returns (uint64);
+
+    function published(bytes32 eventId) external view returns (bool);
+
+    function hashProgrammeEvent(ProgrammeEvent calldata programmeEvent)
+        external
+        view
+        returns (bytes32);
+
+    function hashInvalidation(Invalidation calldata invalidation) external view returns (bytes32);
+
+    function hashSubstitution(Substitution calldata substitution) external view returns (bytes32);
+
+    function hashConversion(Conversion calldata conversion_) external view returns (bytes32);
 }
