@@ -364,8 +364,8 @@ class RegistryBlockModel(Model):
     programme: str
     project: str
     project_name: str
-    vintage_start: date
-    vintage_end: date
+    vintage_start: date | None
+    vintage_end: date | None
     status: str
     cohort: list[str] | None
     vocabulary: str
@@ -388,8 +388,8 @@ class LotModel(Model):
     programme: str
     project: str
     project_name: str
-    vintage_start: date
-    vintage_end: date
+    vintage_start: date | None
+    vintage_end: date | None
     cohort: list[str] | None
     blocks: Integer
     active_tonnes: Integer

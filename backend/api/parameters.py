@@ -9,6 +9,7 @@ from eth_utils.address import is_checksum_formatted_address, to_checksum_address
 from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from backend.domain.credits import Status
 from backend.domain.units import MAX_SERIAL
 from backend.store.queries.reading import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -171,9 +172,7 @@ class ReceiptsQuery(PageQuery):
 class BlocksQuery(PageQuery):
     programme: Text | None = None
     project: Text | None = None
-    status: Literal["active", "issued", "retired", "cancelled", "retired_or_cancelled"] | None = (
-        None
-    )
+    status: Status | None = None
     vintage: Year | None = Field(default=None, description="A year that the vintage touches.")
     tokenizable: bool | None = Field(default=None, description="Whether any of it can be minted.")
     in_trust: bool | None = Field(default=None, description="Whether a receipt names any of it.")

@@ -100,6 +100,8 @@ def read_statement(paths: Sequence[str | PathLike[str]]) -> CustodyStatement:
                     rejected += 1
                     rejected_retirements += export.adapter.kind is Kind.RETIREMENT
                     continue
+                if not isinstance(record, BlockRecord):
+                    continue  # without serials a row proves nothing about what is in trust
                 for day in (record.facts.issued_on, record.facts.retired_on):
                     if day is not None:
                         as_of[record.programme] = max(day, as_of.get(record.programme, day))

@@ -52,6 +52,8 @@ def class_of(block: RegistryBlock) -> CreditClass:
     """The class of a registry's row; InvalidValue says why it has none."""
     if block.cohort is None:
         raise InvalidValue("labels", ", ".join(block.unmapped), "are not in the vocabulary")
+    if block.vintage_start is None or block.vintage_end is None:
+        raise InvalidValue("vintage", "", "is not in the export: the credits have no class")
     return CreditClass(
         block.programme,
         block.project,

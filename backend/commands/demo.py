@@ -140,7 +140,7 @@ class Walk:
         # Sample projects have numbers no real one has; a user's own imports are left alone.
         for lot in (one for one in lots if int(one.project) >= 990_000 and not one.unmapped):
             free = lot.active_tonnes - lot.in_trust_tonnes
-            if free and len(found) < LOTS:
+            if free and lot.vintage_start and len(found) < LOTS:
                 labels = ",".join(lot.cohort or ())
                 found += select_lots(
                     self.context,

@@ -106,7 +106,7 @@ def _registry_holdings(context: Context, programme: str | None, project: str | N
                     lot.blocks,
                     f"{lot.active_tonnes:,}",
                     f"{lot.in_trust_tonnes:,}",
-                    "0" if lot.unmapped else f"{lot.active_tonnes - lot.in_trust_tonnes:,}",
+                    f"{lot.active_tonnes - lot.in_trust_tonnes:,}" if lot.tokenizable else "0",
                 )
                 for lot in lots[:SHOWN]
             ],

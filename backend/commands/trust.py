@@ -71,6 +71,11 @@ def why_not(context: Context, programme: str, project: str) -> str:
     return f"no credits of {programme}-{project} can be tokenized: {'; '.join(reasons)}"
 
 
+def _touches(row: RegistryBlock, year: int) -> bool:
+    start, end = row.vintage_start, row.vintage_end
+    return start is not None and end is not None and start.year <= year <= end.year
+
+
 def select_lots(
     context: Context, project: str, vintage: int | None, labels: str | None, tonnes: int | None
 ) -> list[Lot]:
@@ -80,7 +85,7 @@ def select_lots(
         raise InvalidValue("project", project, "is not PROGRAMME-NUMBER, such as VCS-1340")
     rows = tokenizable(context, programme, number)
     if vintage is not None:
-        rows = [row for row in rows if row.vintage_start.year <= vintage <= row.vintage_end.year]
+        rows = [row for row in rows if _touches(row, vintage)]
     if labels is not None:
         wanted = tuple(sorted(filter(None, labels.split(","))))
         rows = [row for row in rows if row.cohort == wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from backend.errors import InvalidValue, SerialsOverlap
 #: Per programme the canonical tuple that names a series: field name, ABI type, check.
 #: Source: section 10 of the project's table of serial spaces; `SeriesLib.sol` has the same table.
 _Rule = tuple[str, str, Callable[[int], bool]]
+#: Programmes whose units have no number space of their own that is known: the issuer's text names
+#: it. Their credits are kept in the ledger; no contract accepts such a series.
+LEDGER_PROGRAMMES = frozenset({"CERCARBONO", "CCER", "PHCER"})
+_MAX_TEXT_BYTES = 200
 
 
 def _fits(bits: int) -> Callable[[int], bool]:
@@ -38,6 +43,40 @@ SERIES_RULES: dict[str, tuple[_Rule, ...]] = {
     "ART": _ISSUANCE,
     "CDM": (("party", "bytes2", _is_party),),
 }
+#: Puro's two number spaces, by the first code: 0 a GSRN of 18 digits (before the change of
+#: registry), 1 the UUID of an issuance as a number of 128 bits. The contract knows neither yet.
+PURO_LEGACY, PURO_ISSUANCE = 0, 1
+_PURO_RULES: dict[int, tuple[_Rule, ...]] = {
+    PURO_LEGACY: (
+        ("kind", "uint8", lambda code: code == PURO_LEGACY),
+        ("gsrn", "uint64", lambda code: 0 <= code < 10**18),
+    ),
+    PURO_ISSUANCE: (
+        ("kind", "uint8", lambda code: code == PURO_ISSUANCE),
+        ("issuance", "bytes16", _fits(128)),
+    ),
+}
+
+
+def _rules_of(programme: str, codes: tuple[int, ...]) -> tuple[_Rule, ...]:
+    """The canonical tuple; raises InvalidValue for a programme or a kind that has none."""
+    if programme == "PURO":
+        rules = _PURO_RULES.get(codes[0]) if codes else None
+        if rules is None:
+            raise InvalidValue("series.codes", codes, "does not begin with 0 (GSRN) or 1 (UUID)")
+        return rules
+    rules = SERIES_RULES.get(programme)
+    if rules is None:
+        raise InvalidValue("series.programme", programme, "has no series")
+    return rules
+
+
+def _check_text(text: str) -> None:
+    """A key of a ledger series is printable text that a stripped cell could hold."""
+    if not 1 <= len(text.encode("utf-8", "replace")) <= _MAX_TEXT_BYTES:
+        raise InvalidValue("series.text", text, f"needs 1 … {_MAX_TEXT_BYTES} bytes")
+    if text != text.strip() or not text.isprintable():
+        raise InvalidValue("series.text", text, "has spaces around it or holds a control character")
 
 
 def party_code(party: str) -> int:
@@ -52,16 +91,24 @@ class Series:
     """The number space in which serials of one kind are unique.
 
     `codes` is the canonical tuple: VCS (generation: 1 = 12 segments, 2 = 13), GS, ACR, CAR and
-    ART (project, vintage, batch), CDM and CER rows of any registry (party as two ASCII bytes).
+    ART (project, vintage, batch), CDM and CER rows of any registry (party as two ASCII bytes),
+    PURO (1, UUID of the issuance) or (0, GSRN). Ledger programmes (CERCARBONO, CCER, PHCER) have
+    none: `text`, the issuer's own, names the space.
     """
 
     programme: str
     codes: tuple[int, ...]
+    text: str = ""
 
     def __post_init__(self) -> None:
-        rules = SERIES_RULES.get(self.programme)
-        if rules is None:
-            raise InvalidValue("series.programme", self.programme, "has no series on chain")
+        if self.programme in LEDGER_PROGRAMMES:
+            if self.codes:
+                raise InvalidValue("series.codes", self.codes, "are none: the text names it")
+            _check_text(self.text)
+            return
+        rules = _rules_of(self.programme, self.codes)
+        if self.text:
+            raise InvalidValue("series.text", self.text, "is only of programmes kept as a ledger")
         if len(rules) != len(self.codes):
             raise InvalidValue("series.codes", self.codes, f"needs {len(rules)} numbers")
         for (name, abi_type, fits), code in zip(rules, self.codes, strict=True):
@@ -69,31 +116,77 @@ class Series:
                 raise InvalidValue(f"series.{name}", code, f"is not a canonical {abi_type}")
 
     @property
+    def on_chain(self) -> bool:
+        """Whether the contracts know series of this programme: only then are there tokens."""
+        return self.programme in SERIES_RULES
+
+    @property
+    def first_number(self) -> int:
+        """The lowest serial number: 0 where the issuer counts from 0 (Cercarbono until 2022)."""
+        return 0 if self.programme in LEDGER_PROGRAMMES else 1
+
+    @property
     def id(self) -> bytes:
-        """keccak256(abi.encode(string programme, tuple…)), as the contract computes it."""
-        rules = SERIES_RULES[self.programme]
-        types = [abi_type for _, abi_type, _ in rules]
+        """keccak256(abi.encode(string programme, tuple…)), as the contract computes it.
+
+        Of a ledger series keccak256(abi.encode(string programme, string text)).
+        """
+        if self.programme in LEDGER_PROGRAMMES:
+            return keccak(encode(["string", "string"], [self.programme, self.text]))
+        types = [abi_type for _, abi_type, _ in _rules_of(self.programme, self.codes)]
         values = [
-            code.to_bytes(2, "big") if abi_type == "bytes2" else code
+            code.to_bytes(int(abi_type[5:]), "big") if abi_type.startswith("bytes") else code
             for abi_type, code in zip(types, self.codes, strict=True)
         ]
         return keccak(encode(["string", *types], [self.programme, *values]))
 
     def __str__(self) -> str:
+        if self.programme in LEDGER_PROGRAMMES:
+            return f"{self.programme}:{self.text}"
         if self.programme == "CDM":
             return f"CDM:{self.codes[0].to_bytes(2, 'big').decode('ascii')}"
+        if self.programme == "PURO":
+            kind, code = self.codes
+            return f"PURO:{uuid_text(code) if kind == PURO_ISSUANCE else f'{code:018d}'}"
         return ":".join([self.programme, *map(str, self.codes)])
 
     @classmethod
     def parse(cls, text: str) -> Series:
-        """The inverse of `str`: `"VCS:2"`, `"GS:11603:2025:30256"`, `"CDM:RW"`."""
-        programme, *codes = text.split(":")
-        if programme == "CDM" and len(codes) == 1:
-            return cls(programme, (party_code(codes[0]),))
-        try:
-            return cls(programme, tuple(int(code) for code in codes))
-        except ValueError:
-            raise InvalidValue("series", text, "is not PROGRAMME:code[:code…]") from None
+        """The inverse of `str`: `"VCS:2"`, `"GS:11603:2025:30256"`, `"CDM:RW"`, `"CCER:…"`."""
+        programme, _, rest = text.partition(":")
+        if programme in LEDGER_PROGRAMMES:
+            return cls(programme, (), rest)
+        if programme == "CDM":
+            return cls(programme, (party_code(rest),))
+        if programme == "PURO":
+            return cls(programme, _puro_codes(rest))
+        if not _CODES.fullmatch(rest):
+            raise InvalidValue("series", text, "is not PROGRAMME:code[:code…]")
+        return cls(programme, tuple(int(code) for code in rest.split(":")))
+
+
+_CODES = re.compile(r"(?:0|[1-9]\d{0,77})(?::(?:0|[1-9]\d{0,77}))*", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_GSRN = re.compile(r"\d{18}", re.ASCII)
+
+
+def uuid_text(number: int) -> str:
+    """A UUID in its usual form: `"00112233-4455-6677-8899-aabbccddeeff"`."""
+    found = f"{number:032x}"
+    return "-".join((found[:8], found[8:12], found[12:16], found[16:20], found[20:]))
+
+
+def uuid_number(text: str) -> int:
+    """The inverse of `uuid_text`; raises InvalidValue unless in lower case with hyphens."""
+    if not _UUID.fullmatch(text):
+        raise InvalidValue("uuid", text, "is not a UUID in lower case")
+    return int(text.replace("-", ""), 16)
+
+
+def _puro_codes(text: str) -> tuple[int, int]:
+    if _GSRN.fullmatch(text):
+        return PURO_LEGACY, int(text)
+    return PURO_ISSUANCE, uuid_number(text)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -105,8 +198,9 @@ class Interval:
     last: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first <= MAX_SERIAL:
-            raise InvalidValue("first", self.first, "is outside 1 … 2^63 − 2")
+        if not self.series.first_number <= self.first <= MAX_SERIAL:
+            lowest = self.series.first_number
+            raise InvalidValue("first", self.first, f"is outside {lowest} … 2^63 − 2")
         if not self.first <= self.last <= MAX_SERIAL:
             raise InvalidValue(
                 "last", self.last, f"is below first ({self.first}) or above 2^63 − 2"

@@ -16,7 +16,8 @@ Position = NewType("Position", int)
 KILOGRAMS_PER_TONNE = 1000
 #: The contracts count tonnes and positions in 48 bits.
 MAX_TONNES = 2**48 - 1
-#: Serial numbers start at 1 in every series; the largest that an int8range of Postgres can hold.
+#: Serial numbers start at 1 in every series of the contracts; the largest that an int8range of
+#: Postgres can hold.
 MAX_SERIAL = 2**63 - 2
 
 _AMOUNT = re.compile(r"^(?P<number>\d{1,15}(?:\.\d{1,3})?)\s*(?P<unit>kg|t)$", re.ASCII)

@@ -263,6 +263,7 @@ class GoldStandardIssuances:
     programme = PROGRAMME
     layout = "gold-standard-issuances"
     kind = Kind.ISSUANCE
+    tells = (Status.ISSUED,)
     columns = (
         "Vintage",
         "Credit Status",
@@ -312,6 +313,7 @@ class GoldStandardRetirements:
     programme = PROGRAMME
     layout = "gold-standard-retirements"
     kind = Kind.RETIREMENT
+    tells = (Status.RETIRED, Status.CANCELLED)
     columns = (
         "Vintage",
         "Credit Status",

@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.domain.classes import CreditClass, UnitType
 from backend.domain.credits import BlockRecord
-from backend.errors import UnmappedLabel
+from backend.errors import InvalidValue, UnmappedLabel
 
 
 def _table() -> Mapping[str, Any]:
@@ -52,11 +52,13 @@ def cohort_of(programme: str, labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def credit_class(record: BlockRecord) -> CreditClass:
-    """The class a row's credits belong to; raises UnmappedLabel.
+    """The class a row's credits belong to; raises UnmappedLabel, InvalidValue without a vintage.
 
     A CER held at Gold Standard is of the project and vintage Gold Standard gives it; the code
     `cer` keeps it apart from that project's own VERs.
     """
+    if record.vintage_start is None or record.vintage_end is None:
+        raise InvalidValue("vintage", "", "is not in the export: the credits have no class")
     return CreditClass(
         record.programme,
         record.project,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from backend.domain.credits import BlockRecord, Kind
+from backend.domain.credits import Kind, Record, Status
 
 #: The field named by a rejection that concerns the whole record.
 WHOLE_RECORD = "record"
@@ -33,9 +33,14 @@ class Adapter(Protocol):
     def columns(self) -> tuple[str, ...]:
         """Every column of the layout, as the registry spells it; files may order them anyhow."""
 
-    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+    @property
+    def tells(self) -> tuple[Status, ...]:
+        """Every status that a row of the layout can say; none of a project."""
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> Record:
         """The record of one row; `cells` are stripped and in the order of `columns`.
 
+        All rows of a layout give one type of record: blocks of serials, volumes or projects.
         Raises InvalidValue, which names the column, for the first rule the row breaks.
         """
 

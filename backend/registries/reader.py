@@ -13,7 +13,7 @@ from operator import itemgetter
 from os import PathLike, fspath
 from typing import IO
 
-from backend.domain.credits import BlockRecord
+from backend.domain.credits import Record
 from backend.errors import InvalidValue, UnknownLayout
 from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
 from backend.registries.protocol import MAX_SHOWN, WHOLE_RECORD, Adapter, Rejection
@@ -210,7 +210,7 @@ class Export:
     _width: int
     _source: Iterator[_Record]
 
-    def __iter__(self) -> Iterator[BlockRecord | Rejection]:
+    def __iter__(self) -> Iterator[Record | Rejection]:
         pick = itemgetter(*self._order)
         parse = self.adapter.parse
         for row, record in enumerate(self._source, 1):

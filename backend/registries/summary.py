@@ -9,8 +9,15 @@ from heapq import heappop, heappush
 from os import PathLike, fspath
 from typing import Any
 
-from backend.domain.credits import BlockRecord, Kind, Status
+from backend.domain.credits import (
+    BlockRecord,
+    Kind,
+    ProjectRecord,
+    Status,
+    VolumeRecord,
+)
 from backend.domain.serials import Interval, Series
+from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import RuleError, UnmappedLabel
 from backend.registries.labels import cohort_of
 from backend.registries.protocol import Adapter, Rejection
@@ -72,6 +79,9 @@ def overlaps_among(records: Iterable[BlockRecord], limit: int = MAX_PAIRS) -> li
 class FileSummary:
     """The figures of one file; tonnes are None where the layout cannot tell them.
 
+    `blocks`, `volumes` and `projects` are the accepted rows by what they are; `kilograms` are
+    those of blocks and volumes by status, exact also where tonnes are not whole (Isometric).
+
     `unmapped_labels`: label → accepted rows with it that the vocabulary does not map; those rows
     are imported but cannot be tokenized.
     """
@@ -87,10 +97,14 @@ class FileSummary:
     active_tonnes: int | None
     retired_tonnes: int | None
     cancelled_tonnes: int | None
+    moved_tonnes: int | None
     blocks: int
     batches: int | None
     series: int
     overlaps: tuple[Overlap, ...]
+    volumes: int = 0
+    projects: int = 0
+    kilograms: dict[str, int] = field(default_factory=dict)
     unmapped_labels: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -101,10 +115,15 @@ class FileSummary:
 
 @dataclass(frozen=True, slots=True)
 class LoadedExport:
-    """An export read to its end: the figures and the accepted records in file order."""
+    """An export read to its end: the figures and the accepted records in file order.
+
+    `records` are blocks of serials; a layout gives one of the three.
+    """
 
     summary: FileSummary
     records: tuple[BlockRecord, ...]
+    volumes: tuple[VolumeRecord, ...] = ()
+    projects: tuple[ProjectRecord, ...] = ()
 
 
 def load(path: str | PathLike[str], progress: Callable[[int], None] | None = None) -> LoadedExport:
@@ -113,17 +132,29 @@ def load(path: str | PathLike[str], progress: Callable[[int], None] | None = Non
     `progress` is called with the number of rows read, every 10,000 rows.
     """
     records: list[BlockRecord] = []
+    volumes: list[VolumeRecord] = []
+    projects: list[ProjectRecord] = []
     rejected: list[Rejection] = []
     with open_export(path) as export:
         for number, row in enumerate(export, 1):
-            if isinstance(row, Rejection):
-                rejected.append(row)
-            else:
-                records.append(row)
+            match row:
+                case Rejection():
+                    rejected.append(row)
+                case BlockRecord():
+                    records.append(row)
+                case VolumeRecord():
+                    volumes.append(row)
+                case ProjectRecord():
+                    projects.append(row)
             if progress and number % 10_000 == 0:
                 progress(number)
         adapter = export.adapter
-    return LoadedExport(_summary(fspath(path), adapter, records, rejected), tuple(records))
+    return LoadedExport(
+        _summary(fspath(path), adapter, records, volumes, len(projects), rejected),
+        tuple(records),
+        tuple(volumes),
+        tuple(projects),
+    )
 
 
 def summarise(path: str | PathLike[str]) -> FileSummary:
@@ -132,44 +163,57 @@ def summarise(path: str | PathLike[str]) -> FileSummary:
 
 
 def _summary(
-    file: str, adapter: Adapter, records: list[BlockRecord], rejected: list[Rejection]
+    file: str,
+    adapter: Adapter,
+    records: list[BlockRecord],
+    volumes: list[VolumeRecord],
+    projects: int,
+    rejected: list[Rejection],
 ) -> FileSummary:
-    tonnes = Counter[Status]()
+    kilograms = Counter[Status]()
     unmapped = Counter[str]()
-    batches: set[int] = set()
-    series: set[Series] = set()
     for record in records:
-        tonnes[record.status] += record.tonnes
-        series.add(record.interval.series)
-        if record.batch is not None:
-            batches.add(record.batch)
-        unmapped.update(_unmapped(record))
-    partitions = adapter.kind is Kind.PARTITION
-    issued = sum(tonnes.values())
-    issuance = adapter.kind is Kind.ISSUANCE
-    retirement = adapter.kind is Kind.RETIREMENT
-    retired = tonnes[Status.RETIRED] + tonnes[Status.RETIRED_OR_CANCELLED]
+        kilograms[record.status] += record.tonnes * KILOGRAMS_PER_TONNE
+    for volume in volumes:
+        kilograms[volume.status] += volume.kilograms
+    labelled: list[BlockRecord | VolumeRecord] = [*records, *volumes]
+    for one in labelled:
+        unmapped.update(_unmapped(one))
+    batches = {record.batch for record in records if record.batch is not None}
+    tells = adapter.tells
+    issued = adapter.kind in (Kind.PARTITION, Kind.ISSUANCE)
+    gone = [status for status in (Status.RETIRED, Status.RETIRED_OR_CANCELLED) if status in tells]
+
+    def tonnes(*statuses: Status) -> int | None:
+        """The tonnes of these, None where the layout tells none of them or less than a tonne."""
+        whole, rest = divmod(sum(kilograms[status] for status in statuses), KILOGRAMS_PER_TONNE)
+        return whole if any(status in tells for status in statuses) and not rest else None
+
     return FileSummary(
         file=file,
         programme=adapter.programme,
         layout=adapter.layout,
         kind=adapter.kind,
-        rows=len(records) + len(rejected),
-        accepted=len(records),
+        rows=len(records) + len(volumes) + projects + len(rejected),
+        accepted=len(records) + len(volumes) + projects,
         rejected=tuple(rejected),
-        issued_tonnes=None if retirement else issued,
-        active_tonnes=tonnes[Status.ACTIVE] if partitions else None,
-        retired_tonnes=None if issuance else retired,
-        cancelled_tonnes=tonnes[Status.CANCELLED] if retirement else None,
+        issued_tonnes=tonnes(*Status) if issued else None,
+        active_tonnes=tonnes(Status.ACTIVE),
+        retired_tonnes=tonnes(*gone),
+        cancelled_tonnes=tonnes(Status.CANCELLED),
+        moved_tonnes=tonnes(Status.MOVED),
         blocks=len(records),
         batches=len(batches) if batches or not records else None,
-        series=len(series),
-        overlaps=tuple(overlaps_among(records)) if partitions else (),
+        series=len({record.interval.series for record in records}),
+        overlaps=tuple(overlaps_among(records)) if adapter.kind is Kind.PARTITION else (),
+        volumes=len(volumes),
+        projects=projects,
+        kilograms={status.value: kilograms[status] for status in Status if kilograms[status]},
         unmapped_labels=dict(unmapped),
     )
 
 
-def _unmapped(record: BlockRecord) -> list[str]:
+def _unmapped(record: BlockRecord | VolumeRecord) -> list[str]:
     try:
         cohort_of(record.programme, record.labels)
     except UnmappedLabel as error:
@@ -191,9 +235,13 @@ def as_json(summary: FileSummary) -> dict[str, Any]:
         "active_tonnes": summary.active_tonnes,
         "retired_tonnes": summary.retired_tonnes,
         "cancelled_tonnes": summary.cancelled_tonnes,
+        "moved_tonnes": summary.moved_tonnes,
+        "kilograms": summary.kilograms,
         "blocks": summary.blocks,
         "batches": summary.batches,
         "series": summary.series,
+        "volumes": summary.volumes,
+        "projects": summary.projects,
         "overlaps": [overlap.as_json() for overlap in summary.overlaps],
     }
 
@@ -209,13 +257,14 @@ def dry_run(path: str | PathLike[str]) -> tuple[dict[str, Any], int]:
     except RuleError as error:
         nothing: dict[str, Any] = dict.fromkeys(_KEYS)
         nothing |= {"file": fspath(path), "rows": 0, "accepted": 0, "rejected": []}
-        nothing |= {"blocks": 0, "series": 0, "overlaps": [], "error": error.message}
+        nothing |= {"blocks": 0, "series": 0, "volumes": 0, "projects": 0, "kilograms": {}}
+        nothing |= {"overlaps": [], "error": error.message}
         return nothing, NO_LAYOUT
     return as_json(summary), summary.exit_code
 
 
 _KEYS = (
     "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
-    "active_tonnes", "retired_tonnes", "cancelled_tonnes", "blocks", "batches", "series",
-    "overlaps",
+    "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes", "kilograms", "blocks",
+    "batches", "series", "volumes", "projects", "overlaps",
 )  # fmt: skip

@@ -147,6 +147,7 @@ class VerraVcuExport:
     layout = "verra-vcu-export"
     kind = Kind.PARTITION
     columns = COLUMNS
+    tells = (Status.ACTIVE, Status.RETIRED_OR_CANCELLED)
 
     def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
         """One piece of a batch; rules of section 1 of the notes on formats."""

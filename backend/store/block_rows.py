@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import date
 from operator import attrgetter
 from typing import Any, LiteralString
 
@@ -57,6 +58,11 @@ def array(values: Sequence[str]) -> str:
     return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
 
 
+def _day(day: date | None) -> str:
+    """A date as COPY takes it."""
+    return "\\N" if day is None else str(day)
+
+
 @dataclass(slots=True)
 class RowWriter:
     """Writes rows of one import; `series_ids` are the numbers of its series."""
@@ -91,7 +97,8 @@ class RowWriter:
         return (
             f"{self.series_ids[interval.series]}\t[{interval.first},{interval.last}]\t"
             f"{record.kind.value}\t{escape(record.programme)}\t{escape(record.project)}\t"
-            f"{escape(record.project_name)}\t{record.vintage_start}\t{record.vintage_end}\t{batch}"
+            f"{escape(record.project_name)}\t{_day(record.vintage_start)}"
+            f"\t{_day(record.vintage_end)}\t{batch}"
             f"\t{record.status.value}\t{self._label_columns(record)[0]}\t"
             f"{escape(facts_json(record.facts))}\t{self._source(record)}\t"
             f"{self.import_id}\t{self.import_id}"
@@ -108,7 +115,8 @@ class RowWriter:
         return (
             f"{ordinal}\t{self.series_ids[interval.series]}\t{interval.first}\t{interval.last}\t"
             f"{record.kind.value}\t{escape(record.programme)}\t{escape(record.project)}\t"
-            f"{escape(record.project_name)}\t{record.vintage_start}\t{record.vintage_end}\t{batch}"
+            f"{escape(record.project_name)}\t{_day(record.vintage_start)}"
+            f"\t{_day(record.vintage_end)}\t{batch}"
             f"\t{record.status.value}\t{escape(array(record.labels))}\t"
             f"{escape(facts_json(record.facts))}"
         )
@@ -153,8 +161,8 @@ class RowWriter:
             "programme": record.programme,
             "project": record.project,
             "project_name": record.project_name,
-            "vintage_start": record.vintage_start.isoformat(),
-            "vintage_end": record.vintage_end.isoformat(),
+            "vintage_start": record.vintage_start and record.vintage_start.isoformat(),
+            "vintage_end": record.vintage_end and record.vintage_end.isoformat(),
             "kind": record.kind.value,
             "status": record.status.value,
             "batch": record.batch,

@@ -257,7 +257,8 @@ _SAME = """
       ON r.series_id = i.series_id AND r.kind = i.kind AND lower(r.block) = i.first
      AND upper(r.block) = i.last + 1
    WHERE r.programme = i.programme AND r.project = i.project AND r.project_name = i.project_name
-     AND r.vintage_start = i.vintage_start AND r.vintage_end = i.vintage_end
+     AND r.vintage_start IS NOT DISTINCT FROM i.vintage_start
+     AND r.vintage_end IS NOT DISTINCT FROM i.vintage_end
      AND r.batch IS NOT DISTINCT FROM i.batch AND r.status = i.status AND r.labels = i.labels
      AND r.facts = i.facts
 """

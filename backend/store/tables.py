@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
@@ -79,7 +80,8 @@ series = Table(
     Column("id", Integer, Identity(), primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("programme", Text, nullable=False),
-    Column("codes", ARRAY(BigInteger), nullable=False),
+    # Numeric: a UUID has 128 bits. Empty where the issuer's text in `name` is the key.
+    Column("codes", ARRAY(Numeric(78, 0)), nullable=False),
     Column("hash", Text, nullable=False, unique=True),
 )
 
@@ -96,8 +98,8 @@ registry_blocks = Table(
     Column("programme", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("project_name", Text, nullable=False),
-    Column("vintage_start", Date, nullable=False),
-    Column("vintage_end", Date, nullable=False),
+    Column("vintage_start", Date),
+    Column("vintage_end", Date),
     Column("batch", BigInteger),
     Column("status", Text, nullable=False),
     Column("cohort", ARRAY(Text)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -121,3 +123,84 @@ class RegisterAgainstNaiveSet(RuleBasedStateMachine):
 
 
 TestRegisterAgainstNaiveSet = RegisterAgainstNaiveSet.TestCase
+
+
+@pytest.mark.parametrize(
+    ("text", "programme", "codes"),
+    [
+        ("PURO:643002406555908610", "PURO", (0, 643002406555908610)),
+        ("PURO:000000000000000001", "PURO", (0, 1)),
+        (
+            "PURO:00112233-4455-6677-8899-aabbccddeeff",
+            "PURO",
+            (1, 0x00112233445566778899AABBCCDDEEFF),
+        ),
+    ],
+)
+def test_a_series_of_puro_is_an_issuance_or_a_gsrn(
+    text: str, programme: str, codes: tuple[int, ...]
+) -> None:
+    series = Series.parse(text)
+
+    assert series == Series(programme, codes)
+    assert str(series) == text
+    abi_type, value = ("uint64", codes[1]) if codes[0] == 0 else ("bytes16", codes[1].to_bytes(16))
+    assert series.id == keccak(encode(["string", "uint8", abi_type], [programme, codes[0], value]))
+    assert not series.on_chain
+
+
+@given(
+    st.sampled_from(["CERCARBONO", "CCER", "PHCER"]),
+    st.text(min_size=1, max_size=60).filter(lambda text: text == text.strip()),
+)
+def test_a_ledger_series_is_keyed_by_the_issuers_text_and_counts_from_0(
+    programme: str, text: str
+) -> None:
+    if not text.isprintable() or len(text.encode()) > 200:
+        with pytest.raises(InvalidValue):
+            Series(programme, (), text)
+        return
+    series = Series(programme, (), text)
+
+    assert Series.parse(str(series)) == series
+    assert series.id == keccak(encode(["string", "string"], [programme, text]))
+    assert not series.on_chain
+    assert Interval(series, 0, 9).tonnes == 10
+
+
+@pytest.mark.parametrize(
+    ("programme", "codes", "text"),
+    [
+        ("CCER", (1,), "A"),
+        ("CCER", (), ""),
+        ("CCER", (), " A"),
+        ("CCER", (), "A\n"),
+        ("CCER", (), "A" * 201),
+        ("VCS", (2,), "A"),
+        ("PURO", (), ""),
+        ("PURO", (2, 1), ""),
+        ("PURO", (0, 10**18), ""),
+        ("PURO", (1, 2**128), ""),
+        ("PURO", (1,), ""),
+        ("ISOMETRIC", (), "A"),
+    ],
+)
+def test_a_series_of_no_known_form_is_refused(
+    programme: str, codes: tuple[int, ...], text: str
+) -> None:
+    with pytest.raises(InvalidValue):
+        Series(programme, codes, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["VCS:02", "VCS:+2", "GS:1:2_0:3", "GS: 1:2:3", "PURO:1", "CDM:rw", "VCS", "VCS:", "٣:1"],
+)
+def test_a_text_that_would_print_differently_is_no_series(text: str) -> None:
+    with pytest.raises(InvalidValue):
+        Series.parse(text)
+
+
+def test_a_serial_0_exists_only_where_the_issuer_counts_from_0() -> None:
+    with pytest.raises(InvalidValue, match="outside 1"):
+        Interval(Series("VCS", (2,)), 0, 1)

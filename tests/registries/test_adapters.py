@@ -130,8 +130,8 @@ def test_the_figures_are_null_exactly_where_the_layout_cannot_tell(adapter: Adap
         assert shown["issued_tonnes"] == total
     assert list(shown) == [
         "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
-        "active_tonnes", "retired_tonnes", "cancelled_tonnes", "blocks", "batches", "series",
-        "overlaps",
+        "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes", "kilograms",
+        "blocks", "batches", "series", "volumes", "projects", "overlaps",
     ]  # fmt: skip
 
 

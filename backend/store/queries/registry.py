@@ -26,12 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INT4RANGE
 from sqlalchemy.sql.elements import ColumnElement
 
-from backend.domain.serials import Interval, Series, subtract
+from backend.domain.credits import Status, bars_to_tokens
+from backend.domain.serials import SERIES_RULES, Interval, Series, subtract
 from backend.errors import NotFound
 from backend.store import tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
-STATUSES = ("active", "issued", "retired", "cancelled", "retired_or_cancelled")
+STATUSES = tuple(status.value for status in Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class RegistryBlock:
     programme: str
     project: str
     project_name: str
-    vintage_start: date
-    vintage_end: date
+    vintage_start: date | None
+    vintage_end: date | None
     status: str
     cohort: tuple[str, ...] | None
     vocabulary: str
@@ -121,13 +122,18 @@ class Lot:
     programme: str
     project: str
     project_name: str
-    vintage_start: date
-    vintage_end: date
+    vintage_start: date | None
+    vintage_end: date | None
     cohort: tuple[str, ...] | None
     blocks: int
     active_tonnes: int
     in_trust_tonnes: int
     unmapped: bool
+
+    @property
+    def tokenizable(self) -> bool:
+        """Whether what is not in trust yet can become tokens."""
+        return not self.unmapped and self.programme in SERIES_RULES and bool(self.vintage_start)
 
 
 def _shares_serials(one: FromClause, other: FromClause) -> ColumnElement[bool]:
@@ -165,6 +171,8 @@ def _tokenizable() -> ColumnElement[bool]:
     rows = tables.registry_blocks
     return and_(
         rows.c.status == "active",
+        rows.c.programme.in_(sorted(SERIES_RULES)),
+        rows.c.vintage_start.is_not(None),
         func.cardinality(rows.c.unmapped) == 0,
         rows.c.cohort.is_not(None),
         _in_trust() < _tonnes(),
@@ -292,15 +300,13 @@ def _block(row: Row[Any], uses: tuple[Use, ...]) -> RegistryBlock:
     series = Series.parse(row.name)
     whole = Interval(series, row.first, row.last)
     left = subtract([whole], [Interval(series, use.first, use.last) for use in uses])
-    reasons = []
-    if row.status == "issued":
-        reasons.append("the export does not say whether issued credits are still active")
-    elif row.status != "active":
-        reasons.append(f"status is {row.status}")
-    if row.unmapped or row.cohort is None:
-        reasons.append(
-            f"labels not in the vocabulary, version {row.vocabulary}: {', '.join(row.unmapped)}"
-        )
+    reasons = bars_to_tokens(
+        series,
+        Status(row.status),
+        row.vintage_start,
+        row.unmapped or (None if row.cohort is None else ()),
+        row.vocabulary,
+    )
     if not left:
         reasons.append("every serial is in trust already")
     return RegistryBlock(
