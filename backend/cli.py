@@ -14,6 +14,7 @@ from backend.commands import (
     services,
     trust,
     venue,
+    vocabulary,
     wallet,
     watch,
 )
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
+    vocabulary,
 ):  # fmt: skip
     module.register(app)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -20,7 +20,10 @@ from backend.api.models import (
 )
 from backend.api.parameters import ClassesQuery, ClassIdPath, PageQuery
 from backend.api.parameters import Query as Plain
+from backend.domain.credits import Facts
+from backend.registries.attributes import attributes_of_facts
 from backend.store.queries import accounts, certificates, classes
+from backend.store.queries.reading import Connection
 
 router = APIRouter(prefix="/v1/classes", tags=["classes"])
 
@@ -38,10 +41,17 @@ async def list_classes(request: Request, query: Annotated[ClassesQuery, Query()]
 async def get_class(
     request: Request, class_id: ClassIdPath, query: Annotated[Plain, Query()]
 ) -> Response:
-    """One class: counters, supply, labels, dated facts."""
-    return await one(
-        request, query, ClassDetail, lambda db, head: classes.get_class_detail(db, class_id)
-    )
+    """One class: counters, supply, labels, dated facts, attributes of its newest import."""
+    return await one(request, query, ClassDetail, lambda db, head: _detail(db, class_id))
+
+
+def _detail(connection: Connection, class_id: int) -> dict[str, Any]:
+    found = classes.get_class_detail(connection, class_id)
+    stated = None
+    if found.stated is not None:
+        programme = found.credit_class.programme
+        stated = attributes_of_facts(programme, Facts.from_json(found.stated), found.labels)
+    return {"credit_class": found.credit_class, "facts": found.facts, "attributes": stated}
 
 
 @router.get(

@@ -68,10 +68,15 @@ class ClassFact:
 
 @dataclass(frozen=True, slots=True)
 class ClassDetail:
-    """A class with the newest fact of each key."""
+    """A class with the newest fact of each key.
+
+    `stated` are the facts and `labels` the labels of the newest imported row of the class.
+    """
 
     credit_class: ClassSummary
     facts: tuple[ClassFact, ...]
+    stated: dict[str, Any] | None
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +209,26 @@ def class_facts(connection: Connection, class_id: int) -> list[ClassFact]:
 
 def get_class_detail(connection: Connection, class_id: int) -> ClassDetail:
     """One class with its facts; raises NotFound."""
-    return ClassDetail(get_class(connection, class_id), tuple(class_facts(connection, class_id)))
+    found = get_class(connection, class_id)
+    rows = tables.registry_blocks
+    newest = connection.execute(
+        select(rows.c.facts, rows.c.labels)
+        .where(
+            rows.c.programme == found.programme,
+            rows.c.project == found.project,
+            rows.c.vintage_start == found.vintage_start,
+            rows.c.vintage_end == found.vintage_end,
+            rows.c.cohort == list(found.cohort or ()),
+        )
+        .order_by(rows.c.last_import.desc(), rows.c.id.desc())
+        .limit(1)
+    ).first()
+    return ClassDetail(
+        found,
+        tuple(class_facts(connection, class_id)),
+        None if newest is None else newest.facts,
+        () if newest is None else tuple(newest.labels),
+    )
 
 
 def class_blocks(
