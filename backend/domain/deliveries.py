@@ -102,8 +102,12 @@ class Phase:
         return self.state is State.BEGUN
 
     def can_end(self) -> bool:
-        """Whether custodian and attestor may finalise or reject."""
+        """Whether custodian and attestor may finalise."""
         return self.state in (State.BEGUN, State.DISPATCHED)
+
+    def can_reject(self) -> bool:
+        """Whether they may reject: the credits are in trust, and the holder may refund."""
+        return self.can_end() or self.state is State.REQUESTED
 
     def refund(self, periods: Periods, now: int) -> Refund:
         """What the holder gets alone, without a reserve report, at this chain time."""

@@ -204,7 +204,7 @@ class Custody:
                 .where(table.c.state.in_([state.value for state in states]))
                 .order_by(table.c.created_at, table.c.id)
             ).all()
-            signed = _approvals(connection, [row.id for row in found])
+            signed = approvals_of(connection, [row.id for row in found])
             return [_as_receipt(row, signed.get(row.id, ())) for row in found]
 
     # ── confirmations ────────────────────────────────────────────────────────────────────────
@@ -280,7 +280,7 @@ class Custody:
                 .where(table.c.state.in_([state.value for state in _OPEN_CONFIRMATIONS]))
                 .order_by(table.c.created_at, table.c.id)
             ).all()
-            signed = _approvals(connection, [row.id for row in found])
+            signed = approvals_of(connection, [row.id for row in found])
             return [_as_confirmation(row, signed.get(row.id, ())) for row in found]
 
 
@@ -464,7 +464,10 @@ def _approve(connection: Connection, subject: str, approval: Approval) -> None:
         )
 
 
-def _approvals(connection: Connection, subjects: Sequence[str]) -> dict[str, tuple[Approval, ...]]:
+def approvals_of(
+    connection: Connection, subjects: Sequence[str]
+) -> dict[str, tuple[Approval, ...]]:
+    """Who signed, per subject, by ascending signer."""
     table = tables.approvals
     found: dict[str, list[Approval]] = {}
     for row in connection.execute(
@@ -482,7 +485,7 @@ def _receipt(connection: Connection, receipt_id: str) -> StoredReceipt:
     row = connection.execute(select(table).where(table.c.id == receipt_id)).first()
     if row is None:
         raise NotFound(f"no receipt has the id {receipt_id}", receipt_id=receipt_id)
-    return _as_receipt(row, _approvals(connection, [receipt_id]).get(receipt_id, ()))
+    return _as_receipt(row, approvals_of(connection, [receipt_id]).get(receipt_id, ()))
 
 
 def _as_receipt(row: Row[Any], signed: tuple[Approval, ...]) -> StoredReceipt:
@@ -503,7 +506,9 @@ def _confirmation(connection: Connection, confirmation_id: str) -> StoredConfirm
     row = connection.execute(select(table).where(table.c.id == confirmation_id)).first()
     if row is None:
         raise NotFound(f"no confirmation has the id {confirmation_id}", id=confirmation_id)
-    return _as_confirmation(row, _approvals(connection, [confirmation_id]).get(confirmation_id, ()))
+    return _as_confirmation(
+        row, approvals_of(connection, [confirmation_id]).get(confirmation_id, ())
+    )
 
 
 def _as_confirmation(row: Row[Any], signed: tuple[Approval, ...]) -> StoredConfirmation:

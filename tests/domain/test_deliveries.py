@@ -32,6 +32,7 @@ def test_l8_a_request_nobody_begins_is_refunded_at_the_deadline_and_not_before()
     assert phase.refund(PERIODS, deadline - 1) is Refund.NONE
     assert phase.refund(PERIODS, deadline) is Refund.ORDINARY
     assert not phase.can_end()
+    assert phase.can_reject()
 
 
 def test_l8_a_begun_delivery_is_refunded_by_a_later_report_or_disputed_at_the_second_deadline() -> (

@@ -1,0 +1,126 @@
+"""Reserve reports with the trees under them: what mints and holders take their proofs from (L3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from backend.domain.reserve import (
+    ClassReserve,
+    Liabilities,
+    Liability,
+    LiveBlock,
+    ReserveTree,
+)
+from backend.errors import NotFound
+from backend.store.bridge_tables import reserve_reports, statements
+from backend.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A report's trees. `figures` per class: minted, covered, live, shortfall; as JSON."""
+
+    id: str
+    sequence: int
+    as_of: int
+    chain_block: int
+    reserve: ReserveTree
+    liabilities: Liabilities
+    figures: Mapping[str, Any]
+
+
+class ReserveReports:
+    """The reports of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, report: StoredReport) -> None:
+        """Store the trees of a draft; the same report again changes nothing."""
+        with self._database.begin() as connection:
+            connection.execute(
+                insert(reserve_reports)
+                .values(
+                    id=report.id,
+                    sequence=report.sequence,
+                    as_of=report.as_of,
+                    chain_block=report.chain_block,
+                    classes=[_class_json(entry) for entry in report.reserve.classes],
+                    liabilities=[
+                        [str(entry.class_id), entry.holder, str(entry.kilograms)]
+                        for entry in report.liabilities.entries
+                    ],
+                    figures=dict(report.figures),
+                )
+                .on_conflict_do_nothing()
+            )
+
+    def get(self, report_id: str) -> StoredReport:
+        """One report's trees; raises NotFound."""
+        with self._database.read() as connection:
+            return get_report(connection, report_id)
+
+
+def get_report(connection: Connection, report_id: str) -> StoredReport:
+    """One report's trees; raises NotFound."""
+    table = reserve_reports
+    row = connection.execute(select(table).where(table.c.id == report_id)).first()
+    if row is None:
+        raise NotFound(f"the trees of reserve report {report_id} are not kept here", id=report_id)
+    return _as_report(row)
+
+
+def newest_recorded(connection: Connection) -> StoredReport | None:
+    """The newest report that is on chain and whose trees we have; None before the first."""
+    table = reserve_reports
+    row = connection.execute(
+        select(table)
+        .join(statements, statements.c.id == table.c.id)
+        .where(statements.c.state == "recorded")
+        .order_by(table.c.sequence.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _as_report(row)
+
+
+def _class_json(entry: ClassReserve) -> dict[str, Any]:
+    return {
+        "class_id": str(entry.class_id),
+        "covered": str(entry.covered),
+        "blocks": [
+            ["0x" + one.series_id.hex(), str(one.first), str(one.last), "0x" + one.account.hex()]
+            for one in entry.blocks
+        ],
+    }
+
+
+def _as_report(row: Row[Any]) -> StoredReport:
+    classes = tuple(
+        ClassReserve(
+            int(entry["class_id"]),
+            int(entry["covered"]),
+            tuple(
+                LiveBlock(bytes.fromhex(s[2:]), int(first), int(last), bytes.fromhex(account[2:]))
+                for s, first, last, account in entry["blocks"]
+            ),
+        )
+        for entry in row.classes
+    )
+    owed = tuple(
+        Liability(int(class_id), holder, int(kilograms))
+        for class_id, holder, kilograms in row.liabilities
+    )
+    return StoredReport(
+        row.id,
+        row.sequence,
+        row.as_of,
+        row.chain_block,
+        ReserveTree(classes),
+        Liabilities(owed),
+        row.figures,
+    )
