@@ -11,6 +11,7 @@ from backend.commands import (
     imports,
     lookup,
     market,
+    registry_simulator,
     services,
     trust,
     venue,
@@ -30,6 +31,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary,
+    registry_simulator,
 ):  # fmt: skip
     module.register(app)
 

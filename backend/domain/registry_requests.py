@@ -156,11 +156,16 @@ class HeldBlock:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Every live block of one account as of a moment of the registry's clock (Unix seconds)."""
+    """Every live block of one account as of a moment of the registry's clock (Unix seconds).
+
+    `leaving`: blocks of a transfer whose recipient has not answered. They are not live here: they
+    come back when it is rejected or expires.
+    """
 
     account: RegistryAccount
     as_of: int
     blocks: tuple[HeldBlock, ...]
+    leaving: tuple[HeldBlock, ...] = ()
 
     @property
     def tonnes(self) -> int:

@@ -117,6 +117,23 @@ def test_the_pure_layers_have_no_input_output_clock_or_randomness(package: str, 
             assert node.attr not in {"now", "today", "utcnow"}, f"{path}:{node.lineno}: a clock"
 
 
+def test_the_simulated_registry_is_a_program_of_its_own() -> None:
+    """It stands for another company's system: only its command runs it, and what it knows of
+    Causeway is how a range of serials is written.
+    """
+    inside = BACKEND / "registries" / "simulator"
+    allowed = {"backend.errors", "backend.domain.registry_requests"}
+    for _, path in modules():
+        for line, name in imports_of(path):
+            if not name.startswith("backend."):
+                continue
+            within = name.startswith("backend.registries.simulator")
+            if inside in path.parents:
+                assert within or name in allowed, f"{path}:{line}: imports {name}"
+            else:
+                assert not within or path.name == "registry_simulator.py", f"{path}:{line}"
+
+
 _STANDARD = {
     "hashlib",
     "heapq",
