@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
+from backend.registries.cdm import CdmCancellations, CdmIssuances
 from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
 from backend.registries.verra import COLUMNS
 
@@ -254,6 +255,32 @@ def gold_standard_rows(random: Random) -> tuple[list[dict[str, str]], list[dict[
     return issuances, retirements
 
 
+def cdm_rows(random: Random) -> tuple[list[list[str]], list[list[str]]]:
+    """A party's issued blocks without a gap, and voluntary cancellations inside them."""
+    issuances: list[list[str]] = []
+    cancellations: list[list[str]] = []
+    first = 1
+    for number in range(24):
+        tonnes = random.randint(500, 90_000)
+        project, period = str(990_000 + number % 5), "1" if number < 12 else "2"
+        unit = "tCER" if number % 11 == 10 else "CER"
+        day = f"20{10 + number // 2}-{1 + number % 12:02d}-15"
+        span = f"{first} - {first + tonnes - 1}"
+        issuances.append(
+            [f"{day}T09:30:00", "Issuance (1)", "4 - Completed", span, unit, period, CODE,
+             project, str(tonnes)]
+        )  # fmt: skip
+        for cut in range(number % 3):
+            span, cancelled = f"{first + 100 * cut} - {first + 100 * cut + 49}", "50"
+            cancellations.append(
+                [f"2024-{1 + number % 12:02d}-01T12:00:00.250000", "Cancellation (4)", span,
+                 f"{CODE}-{project}", "4 - Completed", period, unit, cancelled,
+                 "No" if cut else "Yes"]
+            )  # fmt: skip
+        first += tonnes
+    return issuances, cancellations
+
+
 def _un_serial(first: int, last: int, project: int) -> str:
     return f"{CODE}-5-{first}-2-2-0-{project} - {CODE}-5-{last}-2-2-0-{project}"
 
@@ -300,6 +327,9 @@ def main() -> None:
         ("sample-gold-standard-retirements.csv", GoldStandardRetirements.columns, retirements),
     ):
         write(name, columns, ([event.get(column, "") for column in columns] for event in events))
+    issued, cancelled = cdm_rows(Random(2028))
+    write("sample-cdm-issuances.csv", CdmIssuances.columns, issued)
+    write("sample-cdm-voluntary-cancellations.csv", CdmCancellations.columns, cancelled)
 
 
 if __name__ == "__main__":

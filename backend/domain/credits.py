@@ -52,7 +52,8 @@ class Facts:
 
     Texts are as in the file, "" where it has none; dates are None where it has none;
     `total_vintage_tonnes` is the whole vintage, which repeats on every row of it; `moved_to` is
-    the programme that issues in place of what status `moved` says has left.
+    the programme that issues in place of what status `moved` says has left;
+    `cancellation_platform` says whether a CDM cancellation came through the voluntary platform.
     """
 
     methodologies: tuple[str, ...] = ()
@@ -76,6 +77,8 @@ class Facts:
     aeroplane_operator: str = ""
     account_holder: str = ""
     moved_to: str = ""
+    commitment_period: int | None = None
+    cancellation_platform: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Only what is there, with dates as YYYY-MM-DD."""

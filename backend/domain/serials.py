@@ -79,6 +79,10 @@ def _check_text(text: str) -> None:
         raise InvalidValue("series.text", text, "has spaces around it or holds a control character")
 
 
+#: The programme whose series are host parties: many projects and blocks share one.
+PARTY_SERIES = "CDM"
+
+
 def party_code(party: str) -> int:
     """The number of a CDM host party: its two ASCII capitals, big-endian (`"RW"` → 0x5257)."""
     if len(party) != 2 or not party.isascii() or not party.isupper() or not party.isalpha():

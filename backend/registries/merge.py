@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.domain.credits import IDENTITY, BlockRecord, Kind, Status
-from backend.domain.serials import Interval, Series, merge
+from backend.domain.serials import PARTY_SERIES, Interval, Series, merge
 from backend.errors import InvalidValue
 
 
@@ -84,12 +84,12 @@ def plan_merge(known: Sequence[KnownPiece], incoming: Sequence[BlockRecord]) -> 
     """Compare an export with what is known; decide, change nothing.
 
     `known` must hold, of each series that `incoming` names, at least every piece that shares a
-    serial with an incoming row; for events (Gold Standard) every issuance and retirement of those
-    series, or containment cannot be judged. Serials that the export does not mention stay as they
-    are: a filtered export proves nothing about what it leaves out. The result does not depend
-    on the order of either argument.
+    serial with an incoming row; for events (Gold Standard, CDM) every issuance and retirement of
+    those series, or containment cannot be judged. Serials that the export does not mention stay
+    as they are: a filtered export proves nothing about what it leaves out. The result does not
+    depend on the order of either argument.
 
-    Rows of one kind are compared with pieces of the same kind, in order of their serials:
+    Rows of one kind and programme are compared with pieces of the same, in order of their serials:
 
     - shares no serial with a piece: `new`;
     - has the serials of exactly one piece: `unchanged`, `updated`, or a contradiction when a
@@ -100,35 +100,50 @@ def plan_merge(known: Sequence[KnownPiece], incoming: Sequence[BlockRecord]) -> 
       of the export over one serial, an event that is cut) is a contradiction.
 
     Across kinds, a retirement must lie in what was issued in its series, as soon as an issuance
-    in that series is known. Only a series that is one batch (GS) can tell: in a party's (CER rows)
-    the other issuances may be elsewhere. There project and vintage must agree where both meet.
+    in that series is known: anywhere in it where a series is one batch (GS), inside one issued
+    block of the same project in a party's series (CDM).
+
+    Rows of another programme than the series' (CERs that Gold Standard holds) are a view of the
+    same credits. They are compared with pieces of their own programme only; where the owner's
+    issuances are known, each must lie inside one of these blocks. What else their programme
+    issued may be elsewhere; their retirements must agree with it where both meet.
 
     Raises InvalidValue when `known` itself overlaps. Cost: n log n.
     """
     plan = _Plan()
     pieces: dict[_Ledger, list[KnownPiece]] = defaultdict(list)
     for piece in known:
-        pieces[piece.record.kind, piece.record.interval.series].append(piece)
+        pieces[_ledger(piece.record)].append(piece)
     rows: dict[_Ledger, list[BlockRecord]] = defaultdict(list)
     for record in incoming:
-        rows[record.kind, record.interval.series].append(record)
-    # Issuances first: the retirements of the same call are judged against them.
+        rows[_ledger(record)].append(record)
+    # Issuances first, the owner's before views of them: the others are judged against these.
     for kind in (Kind.PARTITION, Kind.ISSUANCE, Kind.RETIREMENT):
-        for series in sorted(series for held, series in rows if held is kind):
-            ledger = _Pieces(pieces[kind, series])
-            records = sorted(rows[kind, series], key=_order)
+        for ledger in sorted((held for held in rows if held[0] is kind), key=_owner_first):
+            records = sorted(rows[ledger], key=_order)
             if kind is Kind.ISSUANCE:
-                retired = _Pieces(pieces[Kind.RETIREMENT, series])
-                records = _keep_covering(plan, records, ledger, retired)
+                records = _issuable(plan, records, ledger, pieces)
             elif kind is Kind.RETIREMENT:
-                issued = list(pieces[Kind.ISSUANCE, series])
-                issued += [KnownPiece(0, held) for held in plan.new_in[Kind.ISSUANCE, series]]
-                records = _keep_covered(plan, records, _Pieces(issued))
-            _place(plan, records, ledger)
+                issued = _issued(plan, pieces, ledger[1], ledger[2])
+                records = _keep_covered(plan, records, issued)
+            _place(plan, records, _Pieces(pieces[ledger]))
     return plan.finished()
 
 
-_Ledger = tuple[Kind, Series]
+#: Rows that may not share a serial: of one kind, in one series, told by one programme. Only a
+#: party's series is told of by more than its own.
+_Ledger = tuple[Kind, Series, str]
+
+
+def _ledger(record: BlockRecord) -> _Ledger:
+    series = record.interval.series
+    teller = record.programme if series.programme == PARTY_SERIES else series.programme
+    return record.kind, series, teller
+
+
+def _owner_first(ledger: _Ledger) -> tuple[Series, bool, str]:
+    _, series, programme = ledger
+    return series, series.programme != programme, programme
 
 
 def _order(record: BlockRecord) -> tuple[int, int, int]:
@@ -163,7 +178,7 @@ class _Plan:
 
 
 class _Pieces:
-    """Known pieces of one kind and series in order; refuses pieces that overlap."""
+    """Known pieces of one ledger in order; refuses pieces that overlap."""
 
     def __init__(self, pieces: Iterable[KnownPiece]) -> None:
         self.ordered = sorted(pieces, key=lambda piece: (_order(piece.record), piece.key))
@@ -172,7 +187,7 @@ class _Pieces:
         for index, first in enumerate(self._firsts[1:]):
             if first <= self._lasts[index]:
                 keys = (self.ordered[index].key, self.ordered[index + 1].key)
-                raise InvalidValue("known", keys, "are pieces of one series that overlap")
+                raise InvalidValue("known", keys, "are pieces of one ledger that overlap")
 
     def touching(self, interval: Interval) -> range:
         """Indices of the pieces that share a serial with the interval."""
@@ -210,7 +225,7 @@ def _place(plan: _Plan, records: Sequence[BlockRecord], ledger: _Pieces) -> None
             rule = f"overlap {rival.interval} of row {rival.row} of the same export"
             plan.refuse(record, _SERIALS, rule, ledger.named(touched))
         elif not touched:
-            plan.new_in[record.kind, record.interval.series].append(record)
+            plan.new_in[_ledger(record)].append(record)
         elif len(touched) > 1:
             rule = f"stretch over {len(touched)} known pieces: is this an older export?"
             plan.refuse(record, _SERIALS, rule, ledger.named(touched))
@@ -266,15 +281,50 @@ def _divide(plan: _Plan, piece: KnownPiece, parts: Sequence[BlockRecord]) -> Non
         plan.refuse(part, field, rule, [piece])
 
 
-def _names_a_batch(record: BlockRecord) -> bool:
-    """Whether the series is one batch of the row's own programme, so that issuance is complete."""
-    return record.interval.series.programme == record.programme
-
-
 def _inside(interval: Interval, united: Sequence[Interval]) -> bool:
     """Whether all serials lie in the merged intervals of one series."""
     index = bisect_right(united, interval.first, key=lambda held: held.first) - 1
     return index >= 0 and united[index].contains(interval)
+
+
+def _is_batch(record: BlockRecord) -> bool:
+    """Whether the series is one batch, which issuances fill together."""
+    return record.interval.series.programme != PARTY_SERIES
+
+
+def _issued(
+    plan: _Plan, pieces: Mapping[_Ledger, list[KnownPiece]], series: Series, programme: str
+) -> _Pieces:
+    """What a programme issued in a series, as far as it is known with this export."""
+    ledger = Kind.ISSUANCE, series, programme
+    return _Pieces(
+        [*pieces.get(ledger, ()), *(KnownPiece(0, new) for new in plan.new_in.get(ledger, ()))]
+    )
+
+
+def _issuable(
+    plan: _Plan,
+    records: Sequence[BlockRecord],
+    ledger: _Ledger,
+    pieces: Mapping[_Ledger, list[KnownPiece]],
+) -> list[BlockRecord]:
+    """Incoming issuances that agree with the retirements and the blocks that are known."""
+    _, series, programme = ledger
+    retired = _Pieces(pieces.get((Kind.RETIREMENT, series, programme), ()))
+    if programme != series.programme:
+        owner = _issued(plan, pieces, series, series.programme)
+        kept = _keep_in_one_block(plan, records, owner, f"a block that {series.programme} issued")
+        return _keep_agreeing(plan, kept, retired)
+    if series.programme != PARTY_SERIES:
+        return _keep_covering(plan, records, _Pieces(pieces.get(ledger, ())), retired)
+    views = [
+        piece
+        for (kind, held, teller), found in pieces.items()
+        if kind is Kind.ISSUANCE and held == series and teller != programme
+        for piece in found
+    ]
+    kept = _keep_agreeing(plan, _keep_whole(plan, records, retired, "cancelled"), retired)
+    return _keep_whole(plan, kept, _Pieces(views), "held as one block elsewhere")
 
 
 def _keep_covering(
@@ -283,38 +333,90 @@ def _keep_covering(
     ledger: _Pieces,
     retired: _Pieces,
 ) -> list[BlockRecord]:
-    """Incoming issuances that leave no known retirement outside what was issued."""
+    """Issuances of a batch that leave no known retirement outside what was issued."""
     if not retired.ordered:
         return list(records)
     held = [piece.record.interval for piece in ledger.ordered]
     united = merge([*held, *(record.interval for record in records)])
     taken = [piece.record.interval for piece in retired.ordered]
     lost = [interval for interval in taken if not _inside(interval, united)]
-    kept = []
+    if not lost:
+        return list(records)
     for record in records:
-        if lost and _names_a_batch(record):
-            rule = f"leave {lost[0]}, known to be retired, outside what was issued"
-            plan.refuse(record, _SERIALS, rule)
-        elif other := _disagreeing(record, retired):
-            plan.refuse(record, *other)
-        else:
-            kept.append(record)
-    return kept
+        rule = f"leave {lost[0]}, known to be retired, outside what was issued"
+        plan.refuse(record, _SERIALS, rule)
+    return []
 
 
 def _keep_covered(
     plan: _Plan, records: Sequence[BlockRecord], issued: _Pieces
 ) -> list[BlockRecord]:
     """Incoming retirements that lie in what was issued, as far as that is known."""
-    if not issued.ordered:
+    if not issued.ordered or not records:
         return list(records)
+    if not _is_batch(records[0]):
+        if records[0].programme != records[0].interval.series.programme:
+            return _keep_agreeing(plan, records, issued)
+        kept = _keep_in_one_block(plan, records, issued, "an issued block")
+        return _keep_agreeing(plan, kept, issued)
     united = merge(piece.record.interval for piece in issued.ordered)
     kept = []
     for record in records:
-        if _names_a_batch(record) and not _inside(record.interval, united):
+        if _inside(record.interval, united):
+            kept.append(record)
+        else:
             rule = f"lie outside what was issued ({united[0]}{' …' if len(united) > 1 else ''})"
             plan.refuse(record, _SERIALS, rule)
-        elif other := _disagreeing(record, issued):
+    return kept
+
+
+def _keep_in_one_block(
+    plan: _Plan, records: Sequence[BlockRecord], blocks: _Pieces, what: str
+) -> list[BlockRecord]:
+    """Records that lie inside exactly one of the blocks; all of them while none is known."""
+    if not blocks.ordered:
+        return list(records)
+    kept = []
+    for record in records:
+        touched = blocks.touching(record.interval)
+        if len(touched) == 1 and blocks.ordered[touched.start].record.interval.contains(
+            record.interval
+        ):
+            kept.append(record)
+        else:
+            rule = f"do not lie inside {what} ({len(touched)} blocks touched)"
+            plan.refuse(record, _SERIALS, rule, blocks.named(touched))
+    return kept
+
+
+def _keep_whole(
+    plan: _Plan, records: Sequence[BlockRecord], parts: _Pieces, what: str
+) -> list[BlockRecord]:
+    """Incoming blocks that hold every known part that they touch as a whole."""
+    kept = []
+    for record in records:
+        cut = next(
+            (
+                parts.ordered[index]
+                for index in parts.touching(record.interval)
+                if not record.interval.contains(parts.ordered[index].record.interval)
+            ),
+            None,
+        )
+        if cut is None:
+            kept.append(record)
+        else:
+            plan.refuse(record, _SERIALS, f"cut {cut.record.interval}, known to be {what}", [cut])
+    return kept
+
+
+def _keep_agreeing(
+    plan: _Plan, records: Sequence[BlockRecord], others: _Pieces
+) -> list[BlockRecord]:
+    """Records that are of the same credits as the events of the other kind over their serials."""
+    kept = []
+    for record in records:
+        if other := _disagreeing(record, others):
             plan.refuse(record, *other)
         else:
             kept.append(record)
@@ -322,16 +424,15 @@ def _keep_covered(
 
 
 def _disagreeing(record: BlockRecord, others: _Pieces) -> tuple[str, str] | None:
-    """Field and rule when an event of the other kind over the same serials is of another class.
-
-    Only a party's series can hold more than one project or vintage.
-    """
-    if _names_a_batch(record):
-        return None
+    """Field and rule when an event of the other kind over the same serials is of another class."""
     for index in others.touching(record.interval):
         other = others.ordered[index].record
-        for name in ("programme", "project", "vintage_start", "vintage_end"):
+        for name in ("project", "vintage_start", "vintage_end"):
             was, is_now = getattr(other, name), getattr(record, name)
             if was != is_now:
                 return name, f"is {is_now} here and {was} on the {other.kind} of {other.interval}"
+        # A tCER is no CER; a layout that does not say the unit (older exports) says nothing.
+        was, is_now = other.facts.product_type, record.facts.product_type
+        if was and is_now and was != is_now:
+            return "product_type", f"is {is_now} here and {was} on {other.kind} {other.interval}"
     return None

@@ -57,3 +57,11 @@ class Rejection:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTotal:
+    """What a file says its rows add up to, in the unit of its quantity column (`Total` rows)."""
+
+    line: int
+    stated: int

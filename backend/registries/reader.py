@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from operator import itemgetter
 from os import PathLike, fspath
 from typing import IO
 
 from backend.domain.credits import Record
 from backend.errors import InvalidValue, UnknownLayout
+from backend.registries import workbooks
+from backend.registries.cdm import CdmCancellations, CdmIssuances
+from backend.registries.cells import MAX_DIGITS
+from backend.registries.csv_rows import RawRow, csv_rows
 from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
-from backend.registries.protocol import MAX_SHOWN, WHOLE_RECORD, Adapter, Rejection
+from backend.registries.protocol import (
+    MAX_SHOWN,
+    WHOLE_RECORD,
+    Adapter,
+    ControlTotal,
+    Rejection,
+)
 from backend.registries.verra import VerraVcuExport
 
 #: Every layout Causeway reads; docs/layouts.md lists them.
@@ -24,110 +34,24 @@ ADAPTERS: tuple[Adapter, ...] = (
     VerraVcuExport(),
     GoldStandardIssuances(),
     GoldStandardRetirements(),
+    CdmIssuances(),
+    CdmCancellations(),
 )
-#: A record of more physical lines is an unterminated quote, not a note.
-MAX_RECORD_LINES = 256
+#: So many rows of a sheet may be titles before the header.
+MOST_TITLES = 20
 #: An error names at most this many columns: a header may have a million.
 MOST_NAMED = 30
 _SPACES = re.compile(r"\s+")
 _NAMELESS = re.compile(r"(?:unnamed: \d+)?")
+_TOTAL = re.compile(r"\d+|\d{1,3}(?:,\d{3})+", re.ASCII)
+_ZIP = b"PK\x03\x04"
 _MAGIC = (
-    (b"PK\x03\x04", "is a workbook or a zip archive: export the table as CSV"),
-    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook: export the table as CSV"),
+    (b"\xd0\xcf\x11\xe0", "is an old or an encrypted Excel workbook: save it as .xlsx or CSV"),
     (b"\xff\xfe", "is UTF-16: export the table as CSV in UTF-8"),
     (b"\xfe\xff", "is UTF-16: export the table as CSV in UTF-8"),
     (b"\x1f\x8b", "is compressed: unpack it first"),
     (b"%PDF", "is a PDF: export the table as CSV"),
 )
-
-
-class _TooLong(Exception):
-    """A record went on for more than MAX_RECORD_LINES lines."""
-
-
-class _Lines:
-    """Physical lines for the csv reader, which can be given back after a broken record."""
-
-    def __init__(self, source: IO[str]) -> None:
-        self._source = source
-        self._name = str(getattr(source, "name", ""))
-        self._given_back: deque[str] = deque()
-        self.taken: list[str] = []
-        self.number = 0
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        if len(self.taken) >= MAX_RECORD_LINES:
-            raise _TooLong
-        try:
-            line = self._given_back.popleft() if self._given_back else next(self._source)
-        except OSError as error:
-            raise InvalidValue("file", self._name, f"cannot be read: {error.strerror}") from None
-        self.number += 1
-        self.taken.append(line)
-        return line
-
-    def keep(self, count: int) -> None:
-        """Give back every line of the current record after the first `count`."""
-        self._given_back.extendleft(reversed(self.taken[count:]))
-        self.number -= len(self.taken) - count
-        del self.taken[count:]
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """Cells of one record, or the rule that it broke as a record."""
-
-    line: int
-    cells: list[str]
-    text: str
-    rule: str = ""
-
-
-def _records(source: IO[str], width: int | None = None) -> Iterator[_Record]:
-    """Records with the physical line they start at; blank lines are none.
-
-    After a broken quote, reading resumes at the next physical line, so that one bad row costs
-    one row. `width`: the number of cells a record ought to have, once the header is known.
-    """
-    lines = _Lines(source)
-    reader = csv.reader(lines, strict=True)
-    while True:
-        start = lines.number + 1
-        lines.taken.clear()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            lines.keep(1)
-            yield _Record(start, [], lines.taken[0], f"is not valid CSV: {error}")
-            continue
-        except _TooLong:
-            lines.keep(1)
-            rule = f"has a quote that is not closed within {MAX_RECORD_LINES} lines"
-            yield _Record(start, [], lines.taken[0], rule)
-            continue
-        if not cells or (len(cells) == 1 and not cells[0].strip()):
-            continue
-        width = width or len(cells)
-        if len(lines.taken) > 1 and len(cells) != width:
-            lines.keep(_swallowed(lines.taken, width))
-        yield _Record(start, cells, "".join(lines.taken))
-
-
-def _swallowed(taken: Sequence[str], width: int) -> int:
-    """How many lines belong to a record of the wrong width: up to the first whole row in it."""
-    for index, line in enumerate(taken[1:], 1):
-        try:
-            cells = next(csv.reader([line], strict=True))
-        except csv.Error:
-            continue
-        if len(cells) == width:
-            return index
-    return len(taken)
 
 
 def _normal(name: str) -> str:
@@ -178,6 +102,7 @@ def _unknown(header: Sequence[str], found: Sequence[str]) -> UnknownLayout:
         missing=missing[:MOST_NAMED],
         unexpected=unexpected[:MOST_NAMED],
         repeated=twice[:MOST_NAMED],
+        common=near,
     )
 
 
@@ -208,25 +133,39 @@ class Export:
     adapter: Adapter
     _order: tuple[int, ...]
     _width: int
-    _source: Iterator[_Record]
+    _source: Iterator[RawRow]
 
-    def __iter__(self) -> Iterator[Record | Rejection]:
+    def __iter__(self) -> Iterator[Record | Rejection | ControlTotal]:
+        return self.rows_after(0)
+
+    def rows_after(self, row: int) -> Iterator[Record | Rejection | ControlTotal]:
+        """The rows after row number `row`; those before it are passed over unread."""
         pick = itemgetter(*self._order)
         parse = self.adapter.parse
-        for row, record in enumerate(self._source, 1):
+        number = 0
+        for record in self._source:
             rule = record.rule
             cells = record.cells
+            if not rule and (total := _control_total(record)):
+                if number >= row:
+                    yield total
+                continue
+            number += 1
+            if number <= row:
+                continue
             if not rule and len(cells) != self._width:
                 rule = self._why_ragged(cells)
             if rule:
-                yield Rejection(row, record.line, WHOLE_RECORD, _shown(record.text), rule)
+                yield Rejection(number, record.line, WHOLE_RECORD, _shown(record.text), rule)
                 continue
             try:
                 if not record.text.isascii() or "\0" in record.text:
                     self._check_characters(cells)
-                yield parse([cell.strip() for cell in pick(cells)], row, record.line)
+                yield parse([cell.strip() for cell in pick(cells)], number, record.line)
             except InvalidValue as error:
-                yield Rejection(row, record.line, error.field, _shown(str(error.value)), error.rule)
+                yield Rejection(
+                    number, record.line, error.field, _shown(str(error.value)), error.rule
+                )
 
     def _why_ragged(self, cells: Sequence[str]) -> str:
         """Empty cells after the last column are harmless; anything else shifts the columns."""
@@ -245,6 +184,17 @@ class Export:
                 raise InvalidValue(column, _printable(cell), "is not UTF-8") from None
 
 
+def _control_total(record: RawRow) -> ControlTotal | None:
+    """A row that says `Total` and one number, as registries close a table with."""
+    cells = record.cells
+    if cells[0].strip().casefold() != "total":
+        return None
+    others = [text for cell in cells[1:] if (text := cell.strip())]
+    if len(others) != 1 or not _TOTAL.fullmatch(others[0]):
+        return None
+    return ControlTotal(record.line, int(others[0].replace(",", "")[:MAX_DIGITS]))
+
+
 def _printable(text: str) -> str:
     """Undecodable bytes and NUL as escapes, so that the report is text."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
@@ -255,8 +205,8 @@ def _shown(text: str) -> str:
     return clean if len(clean) <= MAX_SHOWN else f"{clean[: MAX_SHOWN - 1]}…"
 
 
-def _open(path: str) -> IO[str]:
-    """The file as text; raises as `open_export` says."""
+def _open(path: str) -> IO[str] | None:
+    """The file as text, None when it is a workbook; raises as `open_export` says."""
     try:
         raw = open(path, "rb")  # noqa: SIM115 (the caller closes the text over it)
         start = raw.peek(8)
@@ -268,6 +218,9 @@ def _open(path: str) -> IO[str]:
         raise InvalidValue("file", path, f"cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise InvalidValue("file", _printable(path), f"is not a path: {error}") from None
+    if start.startswith(_ZIP):
+        raw.close()
+        return None
     for magic, rule in _MAGIC:
         if start.startswith(magic):
             raw.close()
@@ -283,12 +236,43 @@ def open_export(path: str | PathLike[str]) -> Iterator[Export]:
     cannot be read. A row never raises: it is yielded as a Rejection.
     """
     name = fspath(path)
-    with _open(name) as source:
-        yield _recognised(name, source)
+    source = _open(name)
+    if source is None:
+        yield _of_workbook(name)
+        return
+    with source:
+        yield _of_csv(name, source)
 
 
-def _recognised(name: str, source: IO[str]) -> Export:
-    records = _records(source)
+def _of_workbook(name: str) -> Export:
+    """The one sheet that has a layout, below at most MOST_TITLES rows of title."""
+    found: tuple[str, Export] | None = None
+    nearest: UnknownLayout | None = None
+    for sheet in workbooks.sheets(name):
+        for titled in islice(sheet.rows, MOST_TITLES + 1):
+            try:
+                match = recognise([_printable(cell) for cell in titled.cells])
+            except UnknownLayout as error:
+                if nearest is None or error.values["common"] > nearest.values["common"]:
+                    nearest = error
+                continue
+            if found:
+                raise UnknownLayout(
+                    f"{name}: sheets {found[0]!r} and {sheet.name!r} both hold a known layout: "
+                    "keep one of them",
+                    file=name,
+                )
+            found = sheet.name, Export(match.adapter, match.order, len(titled.cells), sheet.rows)
+            break
+    if found:
+        return found[1]
+    if nearest is None:
+        raise UnknownLayout(f"{name} is empty: no sheet has a header", file=name)
+    raise UnknownLayout(f"{name}: {nearest.message}", file=name, **nearest.values)
+
+
+def _of_csv(name: str, source: IO[str]) -> Export:
+    records = csv_rows(source)
     header = next(records, None)
     if header is None:
         raise UnknownLayout(f"{name} is empty: it has no header", file=name)

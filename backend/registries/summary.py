@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 from os import PathLike, fspath
 from typing import Any
@@ -20,7 +20,7 @@ from backend.domain.serials import Interval, Series
 from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import RuleError, UnmappedLabel
 from backend.registries.labels import cohort_of
-from backend.registries.protocol import Adapter, Rejection
+from backend.registries.protocol import Adapter, ControlTotal, Rejection
 from backend.registries.reader import open_export
 
 #: Every overlapping pair is listed up to this number; beyond it each further overlapping row is
@@ -76,6 +76,18 @@ def overlaps_among(records: Iterable[BlockRecord], limit: int = MAX_PAIRS) -> li
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A control sum of the file beside the tonnes of the accepted rows above it."""
+
+    line: int
+    stated: int
+    counted: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"agrees": self.stated == self.counted}
+
+
+@dataclass(frozen=True, slots=True)
 class FileSummary:
     """The figures of one file; tonnes are None where the layout cannot tell them.
 
@@ -105,12 +117,14 @@ class FileSummary:
     volumes: int = 0
     projects: int = 0
     kilograms: dict[str, int] = field(default_factory=dict)
+    controls: tuple[Control, ...] = ()
     unmapped_labels: dict[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 1 some row rejected or overlapping."""
-        return SOME_BAD if self.rejected or self.overlaps else ALL_GOOD
+        """0 all good, 1 some row rejected or overlapping, or a control sum not met."""
+        missed = any(control.stated != control.counted for control in self.controls)
+        return SOME_BAD if self.rejected or self.overlaps or missed else ALL_GOOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,8 @@ def load(path: str | PathLike[str], progress: Callable[[int], None] | None = Non
     volumes: list[VolumeRecord] = []
     projects: list[ProjectRecord] = []
     rejected: list[Rejection] = []
+    controls: list[Control] = []
+    tonnes = 0
     with open_export(path) as export:
         for number, row in enumerate(export, 1):
             match row:
@@ -142,6 +158,9 @@ def load(path: str | PathLike[str], progress: Callable[[int], None] | None = Non
                     rejected.append(row)
                 case BlockRecord():
                     records.append(row)
+                    tonnes += row.tonnes
+                case ControlTotal():
+                    controls.append(Control(row.line, row.stated, tonnes))
                 case VolumeRecord():
                     volumes.append(row)
                 case ProjectRecord():
@@ -150,7 +169,7 @@ def load(path: str | PathLike[str], progress: Callable[[int], None] | None = Non
                 progress(number)
         adapter = export.adapter
     return LoadedExport(
-        _summary(fspath(path), adapter, records, volumes, len(projects), rejected),
+        _summary(fspath(path), adapter, records, volumes, len(projects), rejected, controls),
         tuple(records),
         tuple(volumes),
         tuple(projects),
@@ -169,6 +188,7 @@ def _summary(
     volumes: list[VolumeRecord],
     projects: int,
     rejected: list[Rejection],
+    controls: list[Control],
 ) -> FileSummary:
     kilograms = Counter[Status]()
     unmapped = Counter[str]()
@@ -209,6 +229,7 @@ def _summary(
         volumes=len(volumes),
         projects=projects,
         kilograms={status.value: kilograms[status] for status in Status if kilograms[status]},
+        controls=tuple(controls),
         unmapped_labels=dict(unmapped),
     )
 
@@ -242,6 +263,7 @@ def as_json(summary: FileSummary) -> dict[str, Any]:
         "series": summary.series,
         "volumes": summary.volumes,
         "projects": summary.projects,
+        "control_totals": [control.as_json() for control in summary.controls],
         "overlaps": [overlap.as_json() for overlap in summary.overlaps],
     }
 
@@ -258,7 +280,7 @@ def dry_run(path: str | PathLike[str]) -> tuple[dict[str, Any], int]:
         nothing: dict[str, Any] = dict.fromkeys(_KEYS)
         nothing |= {"file": fspath(path), "rows": 0, "accepted": 0, "rejected": []}
         nothing |= {"blocks": 0, "series": 0, "volumes": 0, "projects": 0, "kilograms": {}}
-        nothing |= {"overlaps": [], "error": error.message}
+        nothing |= {"control_totals": [], "overlaps": [], "error": error.message}
         return nothing, NO_LAYOUT
     return as_json(summary), summary.exit_code
 
@@ -266,5 +288,5 @@ def dry_run(path: str | PathLike[str]) -> tuple[dict[str, Any], int]:
 _KEYS = (
     "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
     "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes", "kilograms", "blocks",
-    "batches", "series", "volumes", "projects", "overlaps",
+    "batches", "series", "volumes", "projects", "control_totals", "overlaps",
 )  # fmt: skip

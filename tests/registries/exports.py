@@ -16,6 +16,8 @@ BY_LAYOUT = {
     "verra-vcu-export": VERRA,
     "gold-standard-issuances": ISSUANCES,
     "gold-standard-retirements": RETIREMENTS,
+    "cdm-issuances": "sample-cdm-issuances.csv",
+    "cdm-voluntary-cancellations": "sample-cdm-voluntary-cancellations.csv",
 }
 
 

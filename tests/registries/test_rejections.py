@@ -8,7 +8,8 @@ import pytest
 
 from backend.domain.units import MAX_SERIAL
 from backend.errors import InvalidValue, UnknownLayout
-from backend.registries.reader import MAX_RECORD_LINES, open_export
+from backend.registries.csv_rows import MAX_RECORD_LINES
+from backend.registries.reader import open_export
 from backend.registries.summary import dry_run, load, summarise
 from tests.registries.exports import (
     ISSUANCES,
@@ -315,8 +316,8 @@ def test_a_note_over_many_lines_moves_the_lines_but_not_the_rows(tmp_path: Path)
         (b"", "is empty"),
         (b"\n\n \n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (b"PK\x03\x04rest", "is a workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "old Excel workbook"),
+        (b"PK\x03\x04rest", "is not a readable workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old or an encrypted Excel workbook"),
         ("Vintage,ID\n".encode("utf-16"), "is UTF-16"),
         (b"\x1f\x8b\x08", "is compressed"),
         (b'"Vintage\n', "the header is not valid CSV"),
