@@ -34,8 +34,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from backend.bridge.imports import import_export  # noqa: E402
+from backend.bridge.receipts import Terms  # noqa: E402
 from backend.bridge.selection import Lot, lots_of  # noqa: E402
-from backend.bridge.service import Terms  # noqa: E402
 from backend.chain import calls  # noqa: E402
 from backend.chain.keys import Key  # noqa: E402
 from backend.commands.context import Context  # noqa: E402
@@ -247,9 +247,9 @@ class Load:
     def _draft(self, context: Context, lot: Lot, at: int) -> str:
         wallet = self.wallets[at % len(self.wallets)]
         terms = Terms(text_hash("chaos account"), text_hash("chaos terms"))
-        held = context.bridge.draft_receipt(lot, wallet.address, terms)
+        held = context.bridge.receipts.draft(lot, wallet.address, terms)
         for name in SIGNERS:
-            context.bridge.sign_receipt(held.id, context.key(name))
+            context.bridge.receipts.sign(held.id, context.key(name))
         class_id = lot.credit_class.token_id
         self.classes.append(class_id)
         self.minted[class_id] += lot.tonnes * 1000

@@ -215,9 +215,6 @@ class Worker:
         try:
             if self._payer is None:
                 self._payer = self._keys.get("bridge")
-            if kind == "receipt":
-                self._bridge.advance_receipt(subject, self._payer)
-            else:
-                self._bridge.advance_confirmation(subject, self._payer)
+            self._bridge.advance(kind, subject, self._payer)
         except CausewayError as error:
             log.warning("flow waits", kind=kind, id=subject, reason=error.message)

@@ -14,8 +14,8 @@ import typer
 from backend.audit.checker import run as run_audit
 from backend.audit.report import Status
 from backend.bridge.imports import import_export
+from backend.bridge.receipts import Terms
 from backend.bridge.selection import Lot
-from backend.bridge.service import Terms
 from backend.commands.context import Context, clock
 from backend.commands.demo_market import MarketWalk
 from backend.commands.output import JSON_OPTION, emit, reporting, say

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import typer
 
+from backend.bridge.receipts import Terms
 from backend.bridge.selection import Lot, lots_of
-from backend.bridge.service import Terms
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, progress, reporting, say
 from backend.commands.setup import text_hash
@@ -97,11 +97,11 @@ def select_lots(
 
 def do_tokenize(context: Context, lot: Lot, recipient: str, terms: Terms) -> StoredReceipt:
     """Draft, sign with the local custodian and attestor, and see it through to the mint."""
-    drafted = context.bridge.draft_receipt(lot, recipient, terms)
+    drafted = context.bridge.receipts.draft(lot, recipient, terms)
     for name in SIGNERS:
-        context.bridge.sign_receipt(drafted.id, context.key(name))
+        context.bridge.receipts.sign(drafted.id, context.key(name))
     payer = context.key("bridge")
-    return settled(context, lambda: context.bridge.advance_receipt(drafted.id, payer), ("minted",))
+    return settled(context, lambda: context.bridge.receipts.advance(drafted.id, payer), ("minted",))
 
 
 def settled(context: Context, advance: Callable[[], Flow], wanted: tuple[str, ...]) -> Flow:
@@ -162,7 +162,7 @@ def tokenize(
         for number, lot in enumerate(lots, 1):
             progress(f"receipt {number} of {len(lots)}: {lot.tonnes:,} t of {lot.credit_class}")
             if draft_only:
-                done.append(context.bridge.draft_receipt(lot, recipient, conditions))
+                done.append(context.bridge.receipts.draft(lot, recipient, conditions))
             else:
                 done.append(do_tokenize(context, lot, recipient, conditions))
         emit(as_json, {"receipts": [receipt_document(one) for one in done]}, lambda: _say(done))
@@ -199,7 +199,7 @@ def approve(
     """Sign a drafted receipt; with enough signatures the worker submits it."""
     with reporting(as_json):
         context = Context.load(as_json)
-        held = context.bridge.sign_receipt(receipt_id, context.key(key))
+        held = context.bridge.receipts.sign(receipt_id, context.key(key))
         emit(as_json, receipt_document(held), lambda: _say([held]))
 
 
@@ -211,9 +211,9 @@ def cancel_receipt(
     """Cancel a receipt on chain; its serials are free again."""
     with reporting(as_json):
         context = Context.load(as_json)
-        context.bridge.cancel_receipt(receipt_id, context.key(key))
+        context.bridge.receipts.cancel(receipt_id, context.key(key))
         context.sender.wait(f"cancel:{receipt_id}", PATIENCE)
-        held = context.bridge.advance_receipt(receipt_id, context.key("bridge"))
+        held = context.bridge.receipts.advance(receipt_id, context.key("bridge"))
         emit(as_json, receipt_document(held), lambda: _say([held]))
 
 
@@ -238,17 +238,17 @@ def do_confirm(
 ) -> list[StoredConfirmation]:
     """Draft, sign and record what the registry answered for a certificate."""
     evidence = text_hash(f"{reference}\n{day.isoformat()}\n{certificate_id}")
-    drafted = context.bridge.draft_confirmations(
+    drafted = context.bridge.confirmations.draft(
         certificate_id, reference, as_yyyymmdd(day), actual, evidence
     )
     payer = context.key("bridge")
     done = []
     for one in drafted:
         for name in SIGNERS:
-            context.bridge.sign_confirmation(one.id, context.key(name))
+            context.bridge.confirmations.sign(one.id, context.key(name))
 
         def advance(confirmation_id: str = one.id) -> StoredConfirmation:
-            return context.bridge.advance_confirmation(confirmation_id, payer)
+            return context.bridge.confirmations.advance(confirmation_id, payer)
 
         done.append(settled(context, advance, ("recorded",)))
     return done

@@ -134,8 +134,8 @@ statements = Table(
 )
 
 #: The trees under a reserve report; `id` is its statement's.
-reserve_reports = Table(
-    "reserve_reports",
+reserve_trees = Table(
+    "reserve_trees",
     metadata,
     Column("id", Text, primary_key=True),
     Column("sequence", BigInteger, nullable=False, index=True),

@@ -18,7 +18,7 @@ from backend.store.custody import Approval, Custody
 from backend.store.database import Database
 from backend.store.flows import Flows
 from backend.store.registry_requests import RegistryRequests
-from backend.store.reserve_reports import ReserveReports, StoredReport, newest_recorded
+from backend.store.reserve_trees import ReserveTrees, StoredTrees, newest_recorded
 from backend.store.statements import Statements, StatementState
 
 pytestmark = pytest.mark.integration
@@ -106,8 +106,8 @@ def test_the_trees_of_a_report_come_back_with_the_same_roots(database: Database)
     block = LiveBlock.of(Interval(Series("VCS", (2,)), 1, 9), b"a" * 32)
     reserve = ReserveTree((ClassReserve(2**200, 12, (block,)),))
     owed = Liabilities.of([Liability(2**200, "0x" + "33" * 20, 9_000)])
-    report = StoredReport("0x01", 1, 2, 3, reserve, owed, {})
-    reports = ReserveReports(database)
+    report = StoredTrees("0x01", 1, 2, 3, reserve, owed, {})
+    reports = ReserveTrees(database)
     reports.keep(report)
     reports.keep(report)
     found = reports.get("0x01")

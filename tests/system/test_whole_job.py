@@ -255,11 +255,11 @@ def test_a_confirmation_that_a_stranger_submits_first_is_recorded(
     words = ("retire", "1", "1t", "--from", "wallet-1", "--beneficiary", "Sample Ltd")
     (certificate,) = causeway.json(*words)["certificates"]
     with causeway.system.context() as context:
-        (held,) = context.bridge.draft_confirmations(
+        (held,) = context.bridge.confirmations.draft(
             int(certificate), "R", 20260601, None, b"e" * 32
         )
         for name in ("custodian", "attestor"):
-            signed = context.bridge.sign_confirmation(held.id, context.key(name))
+            signed = context.bridge.confirmations.sign(held.id, context.key(name))
         data = calls.record_registry_retirement(
             held.retirement,
             [],
@@ -277,7 +277,7 @@ def test_a_confirmation_that_a_stranger_submits_first_is_recorded(
         time.sleep(0.5)
     with causeway.system.context() as context:
         payer = context.key("bridge")
-        assert context.bridge.advance_confirmation(held.id, payer).state.value == "recorded"
+        assert context.bridge.confirmations.advance(held.id, payer).state.value == "recorded"
 
 
 def test_an_import_twice_changes_nothing_and_a_rebuilt_index_is_the_same(

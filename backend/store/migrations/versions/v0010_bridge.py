@@ -112,7 +112,7 @@ STATEMENTS = (
     "CREATE INDEX ix_statements_flow ON statements (flow_kind, flow)",
     "CREATE INDEX ix_statements_open ON statements (state, created_at)",
     """
-    CREATE TABLE reserve_reports (
+    CREATE TABLE reserve_trees (
         id TEXT COLLATE "C" NOT NULL,
         sequence BIGINT NOT NULL,
         as_of BIGINT NOT NULL,
@@ -121,10 +121,10 @@ STATEMENTS = (
         liabilities JSONB NOT NULL,
         figures JSONB NOT NULL,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-        CONSTRAINT pk_reserve_reports PRIMARY KEY (id)
+        CONSTRAINT pk_reserve_trees PRIMARY KEY (id)
     )
     """,
-    "CREATE INDEX ix_reserve_reports_sequence ON reserve_reports (sequence)",
+    "CREATE INDEX ix_reserve_trees_sequence ON reserve_trees (sequence)",
     """
     CREATE TABLE retirement_instructions (
         hash TEXT COLLATE "C" NOT NULL,

@@ -17,12 +17,12 @@ from backend.domain.reserve import (
     ReserveTree,
 )
 from backend.errors import NotFound
-from backend.store.bridge_tables import reserve_reports, statements
+from backend.store.bridge_tables import reserve_trees, statements
 from backend.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class StoredReport:
+class StoredTrees:
     """A report's trees. `figures` per class: minted, covered, live, shortfall; as JSON."""
 
     id: str
@@ -34,17 +34,17 @@ class StoredReport:
     figures: Mapping[str, Any]
 
 
-class ReserveReports:
+class ReserveTrees:
     """The reports of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, report: StoredReport) -> None:
+    def keep(self, report: StoredTrees) -> None:
         """Store the trees of a draft; the same report again changes nothing."""
         with self._database.begin() as connection:
             connection.execute(
-                insert(reserve_reports)
+                insert(reserve_trees)
                 .values(
                     id=report.id,
                     sequence=report.sequence,
@@ -60,24 +60,24 @@ class ReserveReports:
                 .on_conflict_do_nothing()
             )
 
-    def get(self, report_id: str) -> StoredReport:
+    def get(self, report_id: str) -> StoredTrees:
         """One report's trees; raises NotFound."""
         with self._database.read() as connection:
             return get_report(connection, report_id)
 
 
-def get_report(connection: Connection, report_id: str) -> StoredReport:
+def get_report(connection: Connection, report_id: str) -> StoredTrees:
     """One report's trees; raises NotFound."""
-    table = reserve_reports
+    table = reserve_trees
     row = connection.execute(select(table).where(table.c.id == report_id)).first()
     if row is None:
         raise NotFound(f"the trees of reserve report {report_id} are not kept here", id=report_id)
     return _as_report(row)
 
 
-def newest_recorded(connection: Connection) -> StoredReport | None:
+def newest_recorded(connection: Connection) -> StoredTrees | None:
     """The newest report that is on chain and whose trees we have; None before the first."""
-    table = reserve_reports
+    table = reserve_trees
     row = connection.execute(
         select(table)
         .join(statements, statements.c.id == table.c.id)
@@ -99,7 +99,7 @@ def _class_json(entry: ClassReserve) -> dict[str, Any]:
     }
 
 
-def _as_report(row: Row[Any]) -> StoredReport:
+def _as_report(row: Row[Any]) -> StoredTrees:
     classes = tuple(
         ClassReserve(
             int(entry["class_id"]),
@@ -115,7 +115,7 @@ def _as_report(row: Row[Any]) -> StoredReport:
         Liability(int(class_id), holder, int(kilograms))
         for class_id, holder, kilograms in row.liabilities
     )
-    return StoredReport(
+    return StoredTrees(
         row.id,
         row.sequence,
         row.as_of,

@@ -1,0 +1,74 @@
+"""Signatures of custodians and attestors, and the transaction that carries them (L5, L10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.chain.contracts import Contracts
+from backend.chain.keys import Key, sign_digest
+from backend.chain.sender import Sender
+from backend.domain.transactions import TransactionState
+from backend.errors import NotAuthorised
+from backend.store.custody import Approval, Custody
+from backend.store.database import Database
+from backend.store.transactions import PostgresTransactionLog
+
+ROLES = {1: "custodian", 2: "attestor"}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every part of the bridge works with."""
+
+    database: Database
+    contracts: Contracts
+    sender: Sender
+    log: PostgresTransactionLog
+
+    @property
+    def trust(self) -> str:
+        return self.contracts.deployment["Trust"]
+
+    @property
+    def chain_id(self) -> int:
+        return self.contracts.deployment.chain_id
+
+    def approve(self, subject: str, digest: bytes, key: Key) -> None:
+        """Sign as custodian or attestor, as the contract knows the key."""
+        role = ROLES.get(self.contracts.read("Trust", "role", key.address))
+        if role is None:
+            raise NotAuthorised(
+                f"{key.address} ({key.name}) is neither custodian nor attestor of {self.trust}",
+                signer=key.address,
+            )
+        signature = sign_digest(key.private_key, digest)
+        Custody(self.database).approve(subject, Approval(key.address, role, signature))
+
+    def is_approved(self, approvals: tuple[Approval, ...]) -> bool:
+        """Whether enough of each role signed, by the thresholds that the contract has now."""
+        custodians, attestors = self.contracts.thresholds()
+        roles = [one.role for one in approvals]
+        return roles.count("custodian") >= custodians and roles.count("attestor") >= attestors
+
+    def next_key(self, kind: str, subject: str, last: str | None) -> str:
+        """The key of the transaction that is under way, or of the next one after a revert.
+
+        A new transaction for the same subject cannot double anything: the contract takes each
+        receipt, statement and position once.
+        """
+        if last is None:
+            return f"{kind}:{subject}"
+        sent = self.log.get(last)
+        if sent is None or sent.state is not TransactionState.REVERTED:
+            return last
+        prefix, _, attempt = last.rpartition("#")
+        return f"{prefix}#{int(attempt) + 1}" if prefix else f"{last}#2"
+
+    def is_under_way(self, key: str) -> bool:
+        """Whether the sender has a transaction of this key: it brings it forward."""
+        return self.log.get(key) is not None
+
+
+def pairs(approvals: tuple[Approval, ...]) -> list[tuple[str, bytes]]:
+    """(signer, signature) as the calls take them."""
+    return [(one.signer, one.signature) for one in approvals]

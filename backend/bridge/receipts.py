@@ -1,0 +1,131 @@
+"""Custody receipts on their way to the mint: drafted, signed apart, submitted, minted once.
+
+Every step reads the state first, so any of them can be repeated, by any process, after any crash:
+the receipt's id, the transaction's key and the contract's own refusal keep the effect to once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.bridge.approvals import Services, pairs
+from backend.bridge.refusals import PERMANENT
+from backend.bridge.selection import Lot
+from backend.chain import calls
+from backend.chain.abi import checksum
+from backend.chain.contracts import ReceiptStatus
+from backend.chain.keys import Key
+from backend.domain.custody import Receipt, signing_domain
+from backend.domain.eip712 import SigningDomain
+from backend.domain.serials import Interval
+from backend.domain.transactions import OutgoingTransaction
+from backend.errors import ChainRejected
+from backend.store.custody import Custody, ReceiptState, StoredReceipt
+from backend.store.queries import lookup
+
+_ENDED = (ReceiptState.MINTED, ReceiptState.CANCELLED, ReceiptState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every receipt of a trust account carries; hashes are keccak256."""
+
+    account: bytes
+    terms_hash: bytes
+    valid_seconds: int = 30 * 86_400
+
+
+class Receipts:
+    """The receipts of one deployment."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._custody = Custody(services.database)
+
+    @property
+    def domain(self) -> SigningDomain:
+        """What signatures are bound to: this chain and this Trust."""
+        return signing_domain(self._services.chain_id, self._services.trust)
+
+    def draft(self, lot: Lot, recipient: str, terms: Terms) -> StoredReceipt:
+        """Draft a receipt over a lot; its serials are taken in Postgres from now on (L2)."""
+        now = self._services.contracts.rpc.block("latest")
+        assert now is not None
+        receipt = Receipt(
+            recipient=checksum(recipient),
+            credit_class=lot.credit_class,
+            account=terms.account,
+            intervals=lot.intervals,
+            evidence_hash=lot.evidence_hash,
+            terms_hash=terms.terms_hash,
+            valid_until=now.timestamp + terms.valid_seconds,
+        )
+        return self._custody.draft(receipt, self.domain.chain_id, self._services.trust)
+
+    def sign(self, receipt_id: str, key: Key) -> StoredReceipt:
+        """Sign as custodian or attestor, as the contract knows the key (L5)."""
+        held = self._custody.receipt(receipt_id)
+        self._services.approve(receipt_id, held.receipt.digest(self.domain), key)
+        return self._custody.receipt(receipt_id)
+
+    def cancel(self, receipt_id: str, key: Key) -> OutgoingTransaction:
+        """Cancel a receipt on chain, by one of its possible signers; the bridge then frees it."""
+        data = calls.cancel_receipt(bytes.fromhex(receipt_id.removeprefix("0x")))
+        return self._services.sender.submit(f"cancel:{receipt_id}", key, self._services.trust, data)
+
+    def advance(self, receipt_id: str, payer: Key) -> StoredReceipt:
+        """One step towards the mint; harmless to repeat. Returns the receipt as it stands."""
+        held = self._custody.receipt(receipt_id)
+        if held.state in _ENDED:
+            return held
+        with self._services.database.read() as connection:
+            minted = lookup.receipt_is_minted(connection, receipt_id)
+        if minted:
+            return self._custody.set_state(receipt_id, ReceiptState.MINTED)
+        status = self._services.contracts.receipt_status(receipt_id)
+        if status is ReceiptStatus.CANCELLED:
+            reason = "cancelled on chain by a signer"
+            return self._custody.set_state(receipt_id, ReceiptState.CANCELLED, reason)
+        if status is ReceiptStatus.MINTED:
+            return held  # mined, and not yet indexed
+        if self._is_expired(held.receipt):
+            reason = f"validUntil {held.receipt.valid_until} has passed unminted"
+            return self._custody.set_state(receipt_id, ReceiptState.FAILED, reason)
+        if not self._services.is_approved(held.approvals):
+            return held
+        return self._submit(held, payer)
+
+    def _submit(self, held: StoredReceipt, payer: Key) -> StoredReceipt:
+        key = self._services.next_key("receipt", held.id, held.transaction_key)
+        if self._services.is_under_way(key):
+            return held  # under way: the sender brings it forward
+        receipt = held.receipt
+        hints = self._hints(receipt.intervals)
+        data = calls.mint_with_receipt(receipt, hints, pairs(held.approvals))
+        try:
+            sent = self._services.sender.submit(key, payer, self._services.trust, data)
+        except ChainRejected as error:
+            failed = error.values.get("error") in PERMANENT
+            state = ReceiptState.FAILED if failed else ReceiptState.APPROVED
+            return self._custody.set_state(held.id, state, error.message)
+        return self._custody.set_state(held.id, ReceiptState.SUBMITTED, sent.reason, sent.key)
+
+    def _hints(self, intervals: tuple[Interval, ...]) -> list[int]:
+        """A hint per interval; those of the receipt itself are registered one after the other."""
+        hints: list[int] = []
+        for index, one in enumerate(intervals):
+            with self._services.database.read() as connection:
+                start = lookup.registered_below(connection, one.series, one.first)
+            hint = self._services.contracts.hint_for(one.series.id, one.first, start=start)
+            earlier = [
+                other.first
+                for other in intervals[:index]
+                if other.series == one.series and other.first < one.first
+            ]
+            hints.append(max([hint, *earlier]))
+        return hints
+
+    def _is_expired(self, receipt: Receipt) -> bool:
+        """Whether the chain's own time has passed it: our clock decides nothing."""
+        block = self._services.contracts.rpc.block("latest")
+        return block is not None and block.timestamp > receipt.valid_until
