@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Final
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -147,10 +147,12 @@ def _read(connection: Connection, head: VenueHead, number: int) -> _Read:
 
 
 def _quiet(instrument: int, asset: int) -> MarketSummary:
-    """A market that never had an order."""
-    return MarketSummary(
-        instrument, asset, None, None, None, None, None, 0, 0, 0, 0, 0, 0, None, None
-    )
+    """A market that never had an order: there is nothing in it that could be halted."""
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(MarketSummary))
+    sums = ("trades", "tonnes", "turnover", "day_trades", "day_tonnes", "day_turnover")
+    values |= dict.fromkeys(sums, 0)
+    values |= {"instrument": instrument, "asset": asset, "halted_for": ()}
+    return MarketSummary(**values)
 
 
 def _sorted(lines: list[Line], sort: str) -> list[Line]:
