@@ -29,7 +29,10 @@ function decimal(value: bigint, decimals: number, least: number): string {
   const negative = value < 0n;
   const digits = (negative ? -value : value).toString().padStart(decimals + 1, "0");
   const whole = digits.slice(0, digits.length - decimals);
-  const part = digits.slice(digits.length - decimals).replace(/0+$/, "").padEnd(least, "0");
+  const part = digits
+    .slice(digits.length - decimals)
+    .replace(/0+$/, "")
+    .padEnd(least, "0");
   return (negative ? "−" : "") + grouped(whole) + (part ? `.${part}` : "");
 }
 
@@ -64,11 +67,15 @@ export function short(address: string): string {
 
 /** A time in the page's language and the reader's zone. */
 export function clock(milliseconds: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
-    .format(new Date(milliseconds));
+  return new Intl.DateTimeFormat(language, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  }).format(new Date(milliseconds));
 }
 
 export function moment(seconds: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" })
-    .format(new Date(seconds * 1000));
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(
+    new Date(seconds * 1000),
+  );
 }

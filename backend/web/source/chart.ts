@@ -33,7 +33,10 @@ export function draw(place: HTMLElement, decimals: number, language: string): Ch
   const chart: IChartApi = createChart(place, {
     autoSize: true,
     localization: { locale: language },
-    layout: { attributionLogo: false, background: { type: ColorType.Solid, color: "transparent" } },
+    layout: {
+      attributionLogo: false,
+      background: { type: ColorType.Solid, color: "transparent" },
+    },
     rightPriceScale: { borderVisible: false },
     timeScale: { borderVisible: false, timeVisible: true },
   });

@@ -3,7 +3,16 @@
 import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
 import { type Money, clock, grouped, money, parseDecimal, plain } from "./amounts.js";
 import type { Candle, Chart } from "./chart.js";
-import { type Terms, cancel, expiryOf, feeBps, inWords, place, theVenue, total } from "./orders.js";
+import {
+  type Terms,
+  cancel,
+  expiryOf,
+  feeBps,
+  inWords,
+  place,
+  theVenue,
+  total,
+} from "./orders.js";
 import { type Listed, ask } from "./service.js";
 import { invitation, own, signIn, token } from "./session.js";
 import { type Told as Message, type State, Stream } from "./stream.js";
@@ -26,7 +35,10 @@ type Side = keyof typeof sides;
 
 function readBook(message: Message): void {
   if (message.type === "snapshot") {
-    for (const [side, name] of [["buy", "bids"], ["sell", "asks"]] as const) {
+    for (const [side, name] of [
+      ["buy", "bids"],
+      ["sell", "asks"],
+    ] as const) {
       const levels = message[name] as [string, string][];
       sides[side] = new Map(levels.map(([price, tonnes]) => [BigInt(price), BigInt(tonnes)]));
     }
@@ -248,7 +260,9 @@ async function showOwn(seq?: string): Promise<void> {
       (seq ? `&min_seq=${seq}` : ""),
   );
   place.replaceChildren(
-    found.data.length ? ownTable(found.data) : make("p", { class: "quiet" }, say("script.no_open_orders")),
+    found.data.length
+      ? ownTable(found.data)
+      : make("p", { class: "quiet" }, say("script.no_open_orders")),
   );
 }
 
@@ -260,7 +274,11 @@ function ownTable(orders: OwnOrder[]): HTMLElement {
       "tbody",
       {},
       ...orders.map((order) => {
-        const button = make("button", { type: "button", class: "plain small" }, say("script.cancel"));
+        const button = make(
+          "button",
+          { type: "button", class: "plain small" },
+          say("script.cancel"),
+        );
         button.addEventListener("click", () => {
           void during(button, at("own-note"), async () => {
             await showOwn((await cancel(order.nonce)).seq);
@@ -316,4 +334,3 @@ whenChanged(() => {
   void showOwn().catch(() => undefined);
   followOwn();
 });
-

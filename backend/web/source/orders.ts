@@ -82,7 +82,9 @@ export function inWords(terms: Terms, bps: number, expiry: number): string[] {
       price: money(terms.price, terms.asset),
     }),
     say(`script.order_total_${terms.side}`, { total: money(total(terms, bps), terms.asset) }),
-    say("script.order_fee", { percent: `${Math.floor(bps / 100)}.${String(bps % 100).padStart(2, "0")}` }),
+    say("script.order_fee", {
+      percent: `${Math.floor(bps / 100)}.${String(bps % 100).padStart(2, "0")}`,
+    }),
     say(`script.order_${terms.timeInForce}`, { when: moment(expiry, language) }),
   ];
   if (terms.postOnly) lines.push(say("script.order_post_only"));

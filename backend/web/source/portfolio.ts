@@ -43,7 +43,12 @@ interface Held {
 function heldOf(asset: string): Held {
   const found = here.assets.find((one) => one.address.toLowerCase() === asset.toLowerCase());
   if (found) return { key: asset, id: BigInt(asset), name: found.symbol, money: found };
-  return { key: asset, id: BigInt(asset), name: here.classes[asset] ?? short(asset), money: null };
+  return {
+    key: asset,
+    id: BigInt(asset),
+    name: here.classes[asset] ?? short(asset),
+    money: null,
+  };
 }
 
 function shown(held: Held, amount: bigint): string {
@@ -84,7 +89,11 @@ function table(columns: string[], rows: HTMLTableRowElement[], nothing: string):
   );
 }
 
-function act(label: string, place: HTMLElement, action: () => Promise<string | void>): HTMLElement {
+function act(
+  label: string,
+  place: HTMLElement,
+  action: () => Promise<string | void>,
+): HTMLElement {
   const button = make("button", { type: "button", class: "plain small" }, say(label));
   button.addEventListener("click", () => {
     void during(button, place, async () => {
@@ -115,7 +124,13 @@ async function showWallet(account: string): Promise<void> {
     });
     if (!amount) continue;
     const held = heldOf(asset.address);
-    rows.push(row(held.name, money(amount, asset), act("script.deposit", place, () => putIn(held))));
+    rows.push(
+      row(
+        held.name,
+        money(amount, asset),
+        act("script.deposit", place, () => putIn(held)),
+      ),
+    );
   }
   const found = await ask<Listed<Holding>>(`/v1/accounts/${account}/holdings?limit=500`);
   for (const one of found.data) {
@@ -194,8 +209,12 @@ async function showExchange(account: string): Promise<void> {
   const place = at("exchange-note");
   const onChain = await ask<Listed<OnChain>>(`/v1/accounts/${account}/exchange?limit=500`);
   const chain = new Map(onChain.data.map((one) => [one.asset.toLowerCase(), one]));
-  const venue = token() ? await own<One<{ balances: Balance[] }>>(`/v1/venue/accounts/${account}`) : null;
-  const trading = new Map(venue?.data.balances.map((one) => [one.asset.toLowerCase(), one]) ?? []);
+  const venue = token()
+    ? await own<One<{ balances: Balance[] }>>(`/v1/venue/accounts/${account}`)
+    : null;
+  const trading = new Map(
+    venue?.data.balances.map((one) => [one.asset.toLowerCase(), one]) ?? [],
+  );
   const rows: HTMLTableRowElement[] = [];
   for (const key of new Set([...trading.keys(), ...chain.keys()])) {
     const at_venue = trading.get(key);
@@ -204,10 +223,17 @@ async function showExchange(account: string): Promise<void> {
     const free = BigInt(at_venue?.available ?? settled?.balance ?? "0");
     const actions = make("span", { class: "row-actions" });
     if (at_venue && free) {
-      actions.append(act("script.withdraw", place, () => takeOut(held)), " ");
+      actions.append(
+        act("script.withdraw", place, () => takeOut(held)),
+        " ",
+      );
     }
     const claimable = BigInt(settled?.claimable ?? "0");
-    if (claimable) actions.append(act("script.claim", place, () => claim(account, held)), " ");
+    if (claimable)
+      actions.append(
+        act("script.claim", place, () => claim(account, held)),
+        " ",
+      );
     actions.append(exitOf(account, held, settled, place));
     rows.push(
       row(
@@ -325,7 +351,14 @@ async function showActivity(account: string): Promise<void> {
   const trades = await own<Listed<Trade>>(`${base}/trades?limit=50`);
   at("trades").replaceChildren(
     table(
-      ["script.order", "script.time", "script.price", "script.quantity", "script.fee", "script.state"],
+      [
+        "script.order",
+        "script.time",
+        "script.price",
+        "script.quantity",
+        "script.fee",
+        "script.state",
+      ],
       trades.data.map((one) => {
         const paid = heldOf(one.asset);
         return row(
@@ -359,7 +392,9 @@ async function statement(account: string): Promise<string> {
   let cursor: string | null = null;
   do {
     const next: string = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-    const page: Listed<Line> = await own(`/v1/venue/accounts/${account}/statement?limit=500${next}`);
+    const page: Listed<Line> = await own(
+      `/v1/venue/accounts/${account}/statement?limit=500${next}`,
+    );
     for (const one of page.data) {
       const name = heldOf(one.asset).name.replaceAll('"', '""');
       const time = new Date(Number(one.time_ms)).toISOString();

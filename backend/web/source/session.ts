@@ -15,7 +15,9 @@ interface Kept {
 export function token(): string | null {
   const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Kept | null;
   const account = connected();
-  return kept && account && kept.account.toLowerCase() === account.toLowerCase() ? kept.token : null;
+  return kept && account && kept.account.toLowerCase() === account.toLowerCase()
+    ? kept.token
+    : null;
 }
 
 export function forget(): void {

@@ -147,14 +147,18 @@ function render(): void {
   if (!place) return;
   const problem = make("span", { class: "wallet-problem", role: "status" });
   const tell = (error: unknown): void => {
-    problem.textContent =
-      error instanceof Told ? error.message : say("script.wallet_refused");
+    problem.textContent = error instanceof Told ? error.message : say("script.wallet_refused");
   };
   place.replaceChildren(
     account
       ? make(
           "button",
-          { class: "plain small", type: "button", click: disconnect, title: say("script.disconnect") },
+          {
+            class: "plain small",
+            type: "button",
+            click: disconnect,
+            title: say("script.disconnect"),
+          },
           short(account),
         )
       : make(
