@@ -6,6 +6,7 @@ import typer
 
 from backend.commands import (
     audit,
+    custody_terms,
     demo,
     funds,
     imports,
@@ -31,7 +32,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary,
-    registry_simulator,
+    registry_simulator, custody_terms,
 ):  # fmt: skip
     module.register(app)
 

@@ -6,6 +6,7 @@ CausewayError
 │   ├── UnknownLayout         a file whose header no adapter knows
 │   ├── UnmappedLabel         a label the vocabulary does not map: the row cannot be tokenized
 │   ├── SerialsOverlap        two intervals of one series share a serial number        (L2)
+│   ├── ProgrammeForbids      a programme, or the terms of a trust account, do not allow it
 │   ├── NotEnough             more asked than there is                                 (L1)
 │   ├── Conflict              the same identifier presented with other content         (L10)
 │   ├── Contradiction         two registry exports cannot both be true
@@ -83,6 +84,12 @@ class SerialsOverlap(RuleError):
     """Two intervals of one series share a serial number (L2)."""
 
     code = "serials-overlap"
+
+
+class ProgrammeForbids(RuleError):
+    """A programme, or the terms of a trust account, do not allow it; `values["reasons"]`."""
+
+    code = "programme-forbids"
 
 
 class NotEnough(RuleError):

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     skew_seconds: int = Field(default=30, ge=1, le=600)
     #: Deployment file; default `<home>/deployments/<chain_id>.json`.
     deployment: Path | None = None
+    #: JSON file of registries, trust accounts and consents; without it the committed sample holds.
+    custody: Path | None = None
     #: Mnemonic of the embedded chain's accounts.
     dev_mnemonic: str = DEVELOPMENT_MNEMONIC
 
