@@ -321,12 +321,12 @@ def an_exchange_story(rng: random.Random) -> dict[str, Any]:
         held.append(blocks[-1])
     confirmations = []
     for _ in range(rng.randrange(3, 9)):
-        free = [p for p in range(held.minted) if not held.is_confirmed(p, p + 1)]
+        free = [p for p in range(held.minted) if not held.is_settled(p, p + 1)]
         if not free:
             break
         first = rng.choice(free)
         end = first + 1
-        while end - first < 12 and end < held.minted and not held.is_confirmed(end, end + 1):
+        while end - first < 12 and end < held.minted and not held.is_settled(end, end + 1):
             end += 1
         actual = _actual(rng, held, first, rng.randrange(1, end - first + 1))
         exchanges = held.exchanges_for(first, actual)
@@ -366,7 +366,7 @@ def _actual(rng: random.Random, held: PositionMap, first: int, tonnes: int) -> l
     if rng.random() < 0.35:
         return [piece.serials for piece in held.pieces(first, first + tonnes)]
     picked: list[Interval] = []
-    free = [p for p in range(held.minted) if not held.is_confirmed(p, p + 1)]
+    free = [p for p in range(held.minted) if not held.is_settled(p, p + 1)]
     taken: set[int] = set()
     while sum(interval.tonnes for interval in picked) < tonnes:
         start = rng.choice([p for p in free if p not in taken])

@@ -305,8 +305,33 @@ class ConsumptionModel(Model):
     kilograms: Integer
 
 
+class IntervalModel(Model):
+    series: SeriesName
+    first: Integer
+    last: Integer
+    tonnes: Integer
+
+
+class RegistryEntryModel(OnChain):
+    """What the registry did for positions that were consumed: never changed, only added to."""
+
+    kind: Literal["confirmed", "failed", "made good"]
+    entry_id: str
+    class_id: Integer
+    first_position: Integer
+    tonnes: Integer
+    reference: str | None
+    reason: str | None = Field(description="Why it failed.")
+    substitute_class: Integer | None = Field(description="Class of what was retired instead.")
+    serials: list[IntervalModel] = Field(description="What the registry retired.")
+    registry_date: Integer = Field(description="YYYYMMDD")
+    evidence_hash: str
+    signers: list[str]
+    transaction_hash: str
+
+
 class RetirementModel(OnChain):
-    """A retirement; `status` is how far the registry has confirmed it."""
+    """A retirement; `status` is how far the registry has confirmed it, `history` its record."""
 
     certificate_id: Integer
     class_id: Integer
@@ -320,8 +345,11 @@ class RetirementModel(OnChain):
     details_hash: str
     texts: TextsModel | None = Field(description="null: private, only the hash is on chain.")
     consumed: list[ConsumptionModel]
-    status: Literal["pending", "partly confirmed", "confirmed"]
+    status: Literal["pending", "partly confirmed", "confirmed", "failed", "made good"]
     confirmed_kilograms: Integer
+    made_good_kilograms: Integer
+    failed_kilograms: Integer
+    history: list[RegistryEntryModel]
     references: list[str]
     transaction_hash: str
     timestamp: Integer | None
@@ -335,13 +363,6 @@ class PieceModel(Model):
     serials: list[SerialRunModel]
     confirmed_kilograms: Integer
     still_open: bool
-
-
-class IntervalModel(Model):
-    series: SeriesName
-    first: Integer
-    last: Integer
-    tonnes: Integer
 
 
 class ConfirmationModel(OnChain):

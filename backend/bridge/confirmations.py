@@ -103,7 +103,7 @@ class Confirmations:
         with self._services.database.read() as connection:
             positions = lookup.position_map(connection, retirement.class_id)
         exchanges = positions.exchanges_for(first, retirement.actual)
-        confirmed = [low for low, _ in positions.confirmed]
+        settled = [one.first for one in positions.settled]
         return calls.record_registry_retirement(
-            retirement, exchanges, confirmed, pairs(held.approvals)
+            retirement, exchanges, settled, pairs(held.approvals)
         )

@@ -22,6 +22,7 @@ from backend.domain.transactions import OutgoingTransaction
 from backend.errors import ChainRejected
 from backend.store.custody import Custody, ReceiptState, StoredReceipt
 from backend.store.queries import lookup
+from backend.store.queries.register import registered_below
 
 _ENDED = (ReceiptState.MINTED, ReceiptState.CANCELLED, ReceiptState.FAILED)
 
@@ -115,7 +116,7 @@ class Receipts:
         hints: list[int] = []
         for index, one in enumerate(intervals):
             with self._services.database.read() as connection:
-                start = lookup.registered_below(connection, one.series, one.first)
+                start = registered_below(connection, one.series, one.first)
             hint = self._services.contracts.hint_for(one.series.id, one.first, start=start)
             earlier = [
                 other.first

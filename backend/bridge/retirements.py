@@ -14,7 +14,7 @@ from backend.store.queries.certificates import get_certificate
 def confirmable(connection: Connection, certificate_id: int) -> tuple[int, list[tuple[int, int]]]:
     """Class and runs [first, end) of the certificate's positions that can be confirmed now.
 
-    A tonne that is still open waits until it closes; what is confirmed already is left out, since
+    A tonne that is still open waits until it closes; what is settled already is left out, since
     another certificate may share the tonne.
     """
     found = get_certificate(connection, certificate_id)
@@ -27,7 +27,7 @@ def confirmable(connection: Connection, certificate_id: int) -> tuple[int, list[
             runs.append((span.first, span.end))
     free: list[tuple[int, int]] = []
     for first, end in sorted(set(runs)):
-        free += _without(first, end, positions.confirmed)
+        free += _without(first, end, [(one.first, one.end) for one in positions.settled])
     ready: list[tuple[int, int]] = []
     for first, end in sorted(free):
         if ready and ready[-1][1] == first:

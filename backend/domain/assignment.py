@@ -1,7 +1,9 @@
-"""Which serial stands behind each position of a class, through blocks and exchanges (L2, L4).
+"""Which serial stands behind each position of a class, through everything that moves them (L2, L4).
 
-A class's blocks are appended at mint. A registry that retires other serials than the positions
-expect makes an exchange, tonne for tonne: `Trust` and this module keep the same pieces.
+A class's blocks are appended at mint, at a refund, when a gap is passed. A registry that retires
+other serials than the positions expect makes an exchange, tonne for tonne; a substitute binds new
+serials to the positions of a gap. `RegistryRecords` and this module keep the same pieces, and the
+same settled positions: each is settled at most once, and what is settled never changes again.
 """
 
 from __future__ import annotations
@@ -11,11 +13,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from backend.domain.records import Settled
 from backend.domain.serials import Interval, merge
 from backend.errors import InvalidValue, SerialsOverlap
 
 #: Trust takes no more in one confirmation; the gas of one transaction bounds it.
 MAX_EXCHANGES = 64
+
+
+#: Positions settled so stand on their serial no more: it stands at the back, or left.
+LEFT = frozenset((Settled.DELIVERED, Settled.VOID))
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class SettledRange:
+    """Positions [first, end) that are settled, and how."""
+
+    first: int
+    end: int
+    kind: Settled
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -54,7 +70,7 @@ class PositionMap:
     """Position → serial for one class, as it stands after every exchange so far."""
 
     _pieces: list[Piece] = field(default_factory=list)
-    _confirmed: list[tuple[int, int]] = field(default_factory=list)  # disjoint [first, end)
+    _settled: list[SettledRange] = field(default_factory=list)  # disjoint, ascending
 
     @property
     def minted(self) -> int:
@@ -63,10 +79,16 @@ class PositionMap:
     @property
     def confirmed(self) -> list[tuple[int, int]]:
         """Position ranges [first, end) that a registry has confirmed as retired."""
-        return list(self._confirmed)
+        confirmed = Settled.CONFIRMED
+        return [(one.first, one.end) for one in self._settled if one.kind is confirmed]
+
+    @property
+    def settled(self) -> list[SettledRange]:
+        """Everything that is settled, by position."""
+        return list(self._settled)
 
     def append(self, serials: Interval) -> Piece:
-        """A block minted at the back."""
+        """A block at the back: minted, refunded, or a gap that was passed."""
         piece = Piece(self.minted, serials)
         self._pieces.append(piece)
         return piece
@@ -81,27 +103,50 @@ class PositionMap:
             index += 1
 
     def locate(self, serials: Interval) -> list[Piece]:
-        """Where these serials stand: pieces in the order of the serials; complete or an error."""
-        found = []
+        """Where these serials stand: pieces in the order of the serials; complete or an error.
+
+        A serial of a position that was delivered or passed stands there no more.
+        """
+        found: list[Piece] = []
         for piece in self._pieces:
             low = max(piece.serials.first, serials.first)
             high = min(piece.serials.last, serials.last)
             if piece.serials.series == serials.series and low <= high:
                 start = piece.position + low - piece.serials.first
-                found.append(Piece(start, Interval(serials.series, low, high)))
+                found += self._standing(start, Interval(serials.series, low, high))
         found.sort(key=lambda piece: piece.serials)
         if sum(piece.tonnes for piece in found) != serials.tonnes:
             raise InvalidValue("actual", serials, "does not lie in trust in this class")
         return found
 
-    def is_confirmed(self, first: int, end: int) -> bool:
-        """Whether any position in [first, end) is confirmed already."""
-        return any(low < end and first < high for low, high in self._confirmed)
+    def _standing(self, position: int, serials: Interval) -> Iterator[Piece]:
+        """The parts of a run at a position that have not left."""
+        whole = Piece(position, serials)
+        cursor = position
+        for one in self.settled_within(position, whole.end):
+            if one.kind not in LEFT:
+                continue
+            if cursor < one.first:
+                yield whole.cut(cursor, one.first)
+            cursor = one.end
+        if cursor < whole.end:
+            yield whole.cut(cursor, whole.end)
+
+    def settled_within(self, first: int, end: int) -> Iterator[SettledRange]:
+        """The settled ranges that share a position with [first, end), whole, by position."""
+        index = bisect_right(self._settled, first, key=lambda one: one.end)
+        while index < len(self._settled) and self._settled[index].first < end:
+            yield self._settled[index]
+            index += 1
+
+    def is_settled(self, first: int, end: int) -> bool:
+        """Whether any position in [first, end) is settled already."""
+        return next(self.settled_within(first, end), None) is not None
 
     def exchanges_for(self, first: int, actual: Iterable[Interval]) -> list[Exchange]:
         """The exchanges after which positions from `first` on stand on `actual`, in order.
 
-        Raises when an actual serial is not in the class, is named twice or is already confirmed,
+        Raises when an actual serial is not in the class, is named twice or is already settled,
         or when it would take more than MAX_EXCHANGES. Deterministic: ascending positions, each
         exchange inside one piece on both sides and as long as it can be: `Trust` refuses others.
         """
@@ -109,18 +154,19 @@ class PositionMap:
         if sum(i.tonnes for i in merge(wanted)) != sum(i.tonnes for i in wanted):
             raise SerialsOverlap("the actual serials name one serial twice")
         end = first + sum(interval.tonnes for interval in wanted)
-        if self.is_confirmed(first, end):
-            raise InvalidValue("positions", (first, end), "are confirmed already")
-        work = PositionMap(list(self._pieces), list(self._confirmed))
+        self._require_unsettled(first, end)
+        work = PositionMap(list(self._pieces), list(self._settled))
         exchanges = []
         cursor = first
         for interval in joined(wanted):
             while True:
                 here = next(work.pieces(cursor, end)).serials
                 there = work.locate(interval)[0]
-                if work.is_confirmed(there.position, there.end):
+                taken = next(work.settled_within(there.position, there.end), None)
+                if taken is not None:
+                    said = taken.kind.name.lower().replace("_", " ")
                     raise SerialsOverlap(
-                        f"{there.serials} is confirmed for another retirement",
+                        f"{there.serials} is {said} for another retirement",
                         series=str(interval.series),
                         first=there.serials.first,
                         last=there.serials.last,
@@ -146,8 +192,8 @@ class PositionMap:
         if tonnes <= 0 or abs(first - other) < tonnes:
             raise InvalidValue("exchange", exchange, "overlaps itself")
         for position in (first, other):
-            if self.is_confirmed(position, position + tonnes):
-                raise InvalidValue("exchange", exchange, "touches confirmed positions")
+            if self.is_settled(position, position + tonnes):
+                raise InvalidValue("exchange", exchange, "touches settled positions")
         here, there = self._isolate(first, tonnes), self._isolate(other, tonnes)
         self._replace(Piece(first, there.serials))
         self._replace(Piece(other, here.serials))
@@ -164,9 +210,26 @@ class PositionMap:
                     problem = f"is not what positions {cursor}… stand on"
                     raise InvalidValue("actual", interval, problem)
             cursor = end
-        if self.is_confirmed(first, cursor):
-            raise InvalidValue("positions", (first, cursor), "are confirmed already")
-        insort(self._confirmed, (first, cursor))
+        self.settle(first, cursor, Settled.CONFIRMED)
+
+    def settle(self, first: int, end: int, kind: Settled) -> None:
+        """Record that positions [first, end) are settled; each is only once."""
+        if not 0 <= first < end <= self.minted:
+            raise InvalidValue("positions", (first, end), f"is outside 0 … {self.minted}")
+        self._require_unsettled(first, end)
+        insort(self._settled, SettledRange(first, end, kind))
+
+    def rebind(self, first: int, serials: Interval) -> None:
+        """Let positions from `first` on stand on other serials; they lie inside one piece."""
+        self._require_unsettled(first, first + serials.tonnes)
+        self._isolate(first, serials.tonnes)
+        self._replace(Piece(first, serials))
+
+    def _require_unsettled(self, first: int, end: int) -> None:
+        taken = next(self.settled_within(first, end), None)
+        if taken is not None:
+            said = taken.kind.name.lower().replace("_", " ")
+            raise InvalidValue("positions", (first, end), f"are {said} already")
 
     def _isolate(self, first: int, tonnes: int) -> Piece:
         """Cut the pieces so that [first, first + tonnes) is one of them."""

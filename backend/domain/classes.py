@@ -24,10 +24,10 @@ class UnitType(IntEnum):
 
 
 class ClassFlag(IntFlag):
-    """What stops a class on chain: with any flag it neither mints nor trades (L8).
+    """What halts a class on chain: with any flag it neither mints nor trades (L8).
 
-    HOLD, a published order, also stops retirement and delivery; GAP, positions that nothing may
-    consume, stops only what would cross them.
+    HOLD, a published order, also stops retirement and delivery; GAP: positions that nothing may
+    consume, with no credit and no locked token behind them (`SHORT` in the contract).
     """
 
     HOLD = 1

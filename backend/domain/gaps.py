@@ -40,6 +40,10 @@ class Gaps:
     def __iter__(self) -> Iterator[Gap]:
         return iter(self._held)
 
+    def within(self, first: int, end: int) -> list[Gap]:
+        """The gaps that share a position with [first, end), whole."""
+        return [gap for gap in self._held if gap.first < end and first < gap.end]
+
     @property
     def uncovered(self) -> int:
         """Tonnes of live positions that no credit stands behind."""
@@ -62,6 +66,30 @@ class Gaps:
             if gap.first == first:
                 return self._held.pop(at)
         raise NotFound(f"no gap begins at position {first}", first=first)
+
+    def opened(self, gap: Gap) -> None:
+        """Follow GapOpened: positions of a refund are a gap before they are minted."""
+        self.open(gap, gap.first, gap.end)
+
+    def closed(self, first: int, tonnes: int) -> GapKind:
+        """Follow GapClosed: [first, +tonnes) is no gap any more, the rest of it stays one."""
+        end = first + tonnes
+        for at, gap in enumerate(self._held):
+            if gap.first <= first and end <= gap.end:
+                parts = ((gap.first, first), (end, gap.end))
+                self._held[at : at + 1] = [
+                    Gap(low, high - low, gap.kind) for low, high in parts if low < high
+                ]
+                return gap.kind
+        raise NotFound(f"no gap holds positions {first} … {end - 1}", first=first)
+
+    def passed(self, first: int, tonnes: int, new_first: int) -> GapKind:
+        """Follow GapPassed: the gap at exactly [first, +tonnes) stands at `new_first`."""
+        gap = self.close(first)
+        if gap.tonnes != tonnes:
+            raise InvalidValue("gap", (first, tonnes), f"is of {gap.tonnes} t")
+        self.opened(Gap(new_first, tonnes, gap.kind))
+        return gap.kind
 
     def before_consumption(self, exited: int, minted: int, tonnes: int) -> list[Passed]:
         """Pass the gaps that the cursor has reached; a run of `tonnes` must not cross the next.

@@ -94,6 +94,22 @@ def consume(state: Positions, kilograms: int) -> tuple[Positions, Consumed]:
     )
 
 
+def burn(state: Positions, first: int, tonnes: int) -> Positions:
+    """Take whole tonnes from the front for a delivery: they are not retired."""
+    if first != state.exited or not 0 < tonnes <= state.minted - state.exited:
+        raise InvalidValue("positions", (first, tonnes), f"are not at the front ({state.exited})")
+    return replace(state, exited=state.exited + tonnes)
+
+
+def pass_gap(state: Positions, first: int, tonnes: int) -> Positions:
+    """Pass the gap at the cursor: it is void there and stands again at the back (gaps.py)."""
+    if first != state.exited or not 0 < tonnes <= state.minted - state.exited:
+        raise InvalidValue("gap", (first, tonnes), f"is not at the cursor ({state.exited})")
+    if state.minted + tonnes > MAX_TONNES:
+        raise InvalidValue("gap", tonnes, f"would pass {MAX_TONNES} tonnes in one class")
+    return replace(state, minted=state.minted + tonnes, exited=state.exited + tonnes)
+
+
 def close_open_tonne(state: Positions, open_tonne: int) -> tuple[Positions, Consumed]:
     """Retire exactly what is left of the open tonne; refuses when another tonne is open."""
     if not state.dust:

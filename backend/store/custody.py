@@ -17,12 +17,13 @@ from sqlalchemy.dialects.postgresql import Range, insert
 from sqlalchemy.exc import IntegrityError
 
 from backend.domain.custody import Receipt, RegistryRetirement, signing_domain
-from backend.domain.serials import Interval
+from backend.domain.serials import Interval, subtract
 from backend.errors import Conflict, NotFound, SerialsOverlap
 from backend.store import tables
+from backend.store.backing_index import ensure_series
 from backend.store.database import Database
 from backend.store.holdings import require_in_registry
-from backend.store.index import ensure_series
+from backend.store.queries.register import held_on_chain
 from backend.store.signed_content import (
     class_json,
     receipt_from_json,
@@ -287,12 +288,48 @@ class Custody:
 # ── serials ──────────────────────────────────────────────────────────────────────────────────
 
 
+def _let_go(connection: Connection, interval: Interval, series_id: int) -> None:
+    """Cut out of minted receipts what a finalised delivery has released: it may be held anew."""
+    held, minted = tables.custody_blocks, tables.receipts_minted
+    rows = connection.execute(
+        select(held)
+        .join(minted, minted.c.receipt_id == held.c.receipt_id)
+        .where(
+            text("int4range(series_id, series_id, '[]') && int4range(:series, :series, '[]')"),
+            text("block && int8range(:first, :last, '[]')"),
+        )
+        .with_for_update(of=held),
+        {"series": series_id, "first": interval.first, "last": interval.last},
+    ).all()
+    for row in rows:
+        whole = Interval(interval.series, row.block.lower, row.block.upper - 1)
+        low, high = max(whole.first, interval.first), min(whole.last, interval.last)
+        on_chain = [
+            Interval(interval.series, one.first, one.last)
+            for one in held_on_chain(connection, series_id, low, high)
+        ]
+        released = subtract([Interval(interval.series, low, high)], on_chain)
+        if not released:
+            continue
+        connection.execute(delete(held).where(held.c.id == row.id))
+        for part in subtract([whole], released):
+            connection.execute(
+                insert(held).values(
+                    series_id=series_id,
+                    block=Range(part.first, part.last, bounds="[]"),
+                    receipt_id=row.receipt_id,
+                    ordinal=row.ordinal,
+                )
+            )
+
+
 def _hold(connection: Connection, receipt_id: str, intervals: Sequence[Interval]) -> None:
     ids = ensure_series(connection, {interval.series for interval in intervals})
     # In one order everywhere, so that two receipts wait for each other in no circle.
     for interval, ordinal in sorted((interval, at) for at, interval in enumerate(intervals)):
         number = ids["0x" + interval.series.id.hex()]
         _require_not_on_chain(connection, interval, number)
+        _let_go(connection, interval, number)
         try:
             with connection.begin_nested():
                 connection.execute(
@@ -311,19 +348,8 @@ def _hold(connection: Connection, receipt_id: str, intervals: Sequence[Interval]
 
 def _require_not_on_chain(connection: Connection, interval: Interval, series_id: int) -> None:
     """Receipts that others drafted, or that a lost database knew, are on chain all the same."""
-    blocks = tables.class_blocks
-    taken = connection.execute(
-        select(blocks.c.first, blocks.c.last, blocks.c.receipt_id)
-        .where(
-            blocks.c.series_id == series_id,
-            blocks.c.first <= interval.last,
-            blocks.c.last >= interval.first,
-        )
-        .order_by(blocks.c.first)
-        .limit(1)
-    ).first()
-    if taken is not None:
-        raise _overlap_with(interval, taken, "on chain")
+    for held in held_on_chain(connection, series_id, interval.first, interval.last):
+        raise _overlap_with(interval, held.first, held.last, held.origin, "on chain")
 
 
 def _overlap(
@@ -343,19 +369,22 @@ def _overlap(
         # The other receipt was cancelled between the refusal and this look: trying again works.
         return SerialsOverlap(f"{interval} was in trust a moment ago", series=str(interval.series))
     same = taken.receipt_id == receipt_id
-    return _overlap_with(interval, taken, "of the same receipt" if same else "in trust")
+    where = "of the same receipt" if same else "in trust"
+    return _overlap_with(interval, taken.first, taken.last, taken.receipt_id, where)
 
 
-def _overlap_with(interval: Interval, taken: Any, where: str) -> SerialsOverlap:
-    other = Interval(interval.series, taken.first, taken.last)
+def _overlap_with(
+    interval: Interval, first: int, last: int, receipt_id: str, where: str
+) -> SerialsOverlap:
+    other = Interval(interval.series, first, last)
     return SerialsOverlap(
-        f"{interval} overlaps {other} {where} (receipt {taken.receipt_id})",
+        f"{interval} overlaps {other} {where} (receipt {receipt_id})",
         series=str(interval.series),
         first=interval.first,
         last=interval.last,
-        taken_first=taken.first,
-        taken_last=taken.last,
-        receipt_id=taken.receipt_id,
+        taken_first=first,
+        taken_last=last,
+        receipt_id=receipt_id,
     )
 
 

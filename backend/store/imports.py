@@ -17,10 +17,10 @@ from sqlalchemy.dialects.postgresql import insert
 from backend.domain.credits import BlockRecord
 from backend.domain.serials import Series
 from backend.store import tables
+from backend.store.backing_index import ensure_series
 from backend.store.block_rows import Labels, RowWriter, read_records
 from backend.store.copying import copy_lines
 from backend.store.database import LOCK_IMPORT, Database, lock, raw
-from backend.store.index import ensure_series
 from backend.store.retired_in_trust import record_retired_in_trust
 
 _CHUNK = 50_000

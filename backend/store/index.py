@@ -17,15 +17,17 @@ from sqlalchemy.exc import DataError
 
 from backend.domain.events import ChainBlock, ChainEvent, ChainTransaction
 from backend.domain.positions import Positions
-from backend.domain.serials import Series
 from backend.errors import Conflict, DeploymentMismatch, IndexInconsistent
 from backend.store import exchange_index, tables
+from backend.store.backing_index import place_in_series
+from backend.store.backing_tables import BACKING_TABLES
 from backend.store.copying import copy_lines, copy_rows, escape
 from backend.store.database import LOCK_INDEX, lock, raw
-from backend.store.projection import Participant, Projection, args_json, touched
+from backend.store.projection import Participant, Projection, touched
+from backend.store.rows import args_json
 
 #: Rows of these came from chain events and fall with their chain block, in this order.
-CHAIN_TABLES = (*tables.CHAIN_TABLES, *exchange_index.EXCHANGE_TABLES)
+CHAIN_TABLES = (*tables.CHAIN_TABLES, *BACKING_TABLES, *exchange_index.EXCHANGE_TABLES)
 _SUMS = (tables.balances, exchange_index.exchange_balances)
 _COLUMNS = {table.name: [column.name for column in table.columns] for table in CHAIN_TABLES}
 _TEXT_COPIED = ("chain_events", "chain_transactions", "balance_changes")
@@ -243,55 +245,10 @@ def _copy_read_models(connection: Connection, projection: Projection) -> None:
         )
     ]
     copy_lines(connection, "balance_changes", _COLUMNS["balance_changes"], lines)
-    if projection.series or "class_blocks" in rows:
-        _place_in_series(connection, projection)
+    place_in_series(connection, projection)
     for table in CHAIN_TABLES:
         if table.name in rows and table.name not in _TEXT_COPIED:
             copy_rows(connection, table.name, _COLUMNS[table.name], rows[table.name])
-
-
-def _place_in_series(connection: Connection, projection: Projection) -> None:
-    """Add the series that are new and put their numbers in place of the hashes."""
-    ids = ensure_series(connection, projection.series.values())
-    blocks = projection.rows.get("class_blocks", [])
-    missing = {row[2] for row in blocks} - ids.keys()
-    if missing:
-        rows = raw(connection).execute(
-            "SELECT hash, id FROM series WHERE hash = ANY(%s)", [list(missing)]
-        )
-        ids |= {row[0]: row[1] for row in rows}
-    unknown = missing - ids.keys()
-    if unknown:
-        raise IndexInconsistent(f"no SeriesCreated came for {sorted(unknown)[0]}")
-    if blocks:
-        placed = [(*row[:2], ids[row[2]], *row[3:]) for row in blocks]
-        projection.rows["class_blocks"] = placed
-
-
-def ensure_series(connection: Connection, wanted: Any) -> dict[str, int]:
-    """Numbers of these series in the database by hash; the ones that are new are added."""
-    by_hash: dict[str, Series] = {"0x" + series.id.hex(): series for series in wanted}
-    if not by_hash:
-        return {}
-    cursor = raw(connection)
-    find = "SELECT hash, id FROM series WHERE hash = ANY(%s)"
-    known = {row[0]: row[1] for row in cursor.execute(find, [list(by_hash)])}
-    new = sorted(by_hash.keys() - known.keys())
-    if new:
-        connection.execute(
-            insert(tables.series).on_conflict_do_nothing(),
-            [
-                {
-                    "name": str(by_hash[key]),
-                    "programme": by_hash[key].programme,
-                    "codes": list(by_hash[key].codes),
-                    "hash": key,
-                }
-                for key in new
-            ],
-        )
-        known |= {row[0]: row[1] for row in cursor.execute(find, [new])}
-    return known
 
 
 def _add_balances(connection: Connection, projection: Projection) -> None:
@@ -436,12 +393,16 @@ def check_conservation(connection: Connection) -> None:
         " held AS (SELECT class_id, sum(kilograms) AS kilograms, sum(retired) AS retired,"
         " min(least(kilograms, retired)) AS lowest FROM balances GROUP BY class_id),"
         " certified AS (SELECT class_id, sum(kilograms) AS kilograms FROM certificates"
+        " GROUP BY class_id),"
+        " left_otherwise AS (SELECT class_id, sum(tonnes) * 1000 AS kilograms FROM class_exits"
         " GROUP BY class_id)"
         " SELECT class_id, supply, held.kilograms, held.retired, certified.kilograms, lowest"
         " FROM counters FULL JOIN held USING (class_id) LEFT JOIN certified USING (class_id)"
+        " LEFT JOIN left_otherwise USING (class_id)"
         " WHERE supply IS DISTINCT FROM held.kilograms OR lowest < 0"
         " OR coalesce(certified.kilograms, 0) <> held.retired"
-        " OR minted * 1000 <> held.kilograms + held.retired ORDER BY class_id"
+        " OR minted * 1000 <> held.kilograms + held.retired"
+        "   + coalesce(left_otherwise.kilograms, 0) ORDER BY class_id"
     )
     breaks = [
         {

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-import orjson
-
 from backend.domain.classes import as_yyyymmdd, from_yyyymmdd
 from backend.domain.events import ChainEvent
 from backend.domain.positions import Positions, consume
 from backend.domain.serials import Series
 from backend.domain.units import MAX_SERIAL
 from backend.errors import CausewayError, IndexInconsistent, InvalidValue
-from backend.store import exchange_projection
+from backend.store import backing_projection, exchange_projection
 from backend.store.exchange_projection import ExchangeChanges
+from backend.store.rows import json_text, visible
 
 NOBODY = "0x0000000000000000000000000000000000000000"
 CAUSEWAY_CONTRACT_TIER = 255
@@ -31,8 +30,11 @@ NEVER = 2**40 - 1
 _PARTICIPANT_EVENTS = frozenset(
     {"ParticipantAdmitted", "ParticipantFrozen", "ParticipantUnfrozen", "CausewayContractAdded"}
 )
+#: What moves a class's counters, beside a gap that is passed.
+_COUNTED = frozenset(
+    {"CreditsMinted", "CreditsRetired", "CreditsBurntForDelivery", "CreditsRefunded"}
+)
 _LEGAL_KINDS = ("transfer", "recovery")
-_NUL_ESCAPED = "\\u0000"
 
 Row = tuple[Any, ...]
 
@@ -133,46 +135,13 @@ def touched(events: Iterable[ChainEvent]) -> tuple[set[int], set[str]]:
     accounts: set[str] = set()
     for event in events:
         name = event[1]
-        if name in ("CreditsMinted", "CreditsRetired"):
+        if name in _COUNTED:
             classes.add(event[2]["id"])
+        elif name == "GapPassed":
+            classes.add(event[2]["classId"])
         elif name in _PARTICIPANT_EVENTS:
             accounts.add(event[2]["account"])
     return classes, accounts
-
-
-def jsonable(value: Any) -> Any:
-    """Arguments as JSON can carry them: integers become strings, at any depth."""
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, str | bool) or value is None:
-        return value
-    if isinstance(value, Mapping):
-        return {key: jsonable(item) for key, item in value.items()}
-    return [jsonable(item) for item in value]
-
-
-def args_json(args: Mapping[str, Any]) -> str:
-    """`jsonable` arguments as text; flat arguments, which are most, take the short way."""
-    flat = {}
-    for key, value in args.items():
-        kind = type(value)
-        flat[key] = value if kind is str else str(value) if kind is int else jsonable(value)
-    text = orjson.dumps(flat).decode()
-    return text if _NUL_ESCAPED not in text else orjson.dumps(_visible(flat)).decode()
-
-
-def json_text(value: Any) -> str:
-    """Any value of an event as JSON that Postgres takes."""
-    return orjson.dumps(_visible(jsonable(value))).decode()
-
-
-def _visible(value: Any) -> Any:
-    """Neither text nor jsonb of Postgres can hold NUL: it becomes the sign that stands for it."""
-    if isinstance(value, str):
-        return value.replace("\0", "\u2400")
-    if isinstance(value, dict):
-        return {key: _visible(item) for key, item in value.items()}
-    return [_visible(item) for item in value] if isinstance(value, list) else value
 
 
 def _broken(event: ChainEvent, problem: str) -> IndexInconsistent:
@@ -233,8 +202,8 @@ def _class_created(to: Projection, event: ChainEvent) -> None:
         event,
         args["id"],
         args["number"],
-        _visible(made["programme"]),
-        _visible(made["project"]),
+        visible(made["programme"]),
+        visible(made["project"]),
         made["unitType"],
         _day(made["vintageStart"]),
         _day(made["vintageEnd"]),
@@ -285,13 +254,13 @@ def _credits_retired(to: Projection, event: ChainEvent) -> None:
 def _details_published(to: Projection, event: ChainEvent) -> None:
     args = event.args
     texts = (args["beneficiary"], args["purpose"], args["period"])
-    safe = [_visible(text) for text in texts]
+    safe = [visible(text) for text in texts]
     to.add("certificate_details", event, args["certificateId"], *safe, args["instructionHash"])
 
 
 def _fact_recorded(to: Projection, event: ChainEvent) -> None:
     args = event.args
-    texts = [_visible(args[key]) for key in ("key", "value", "vocabulary")]
+    texts = [visible(args[key]) for key in ("key", "value", "vocabulary")]
     to.add("class_facts", event, args["id"], texts[0], texts[1], args["asOf"], texts[2])
 
 
@@ -305,7 +274,7 @@ def _admitted(to: Projection, event: ChainEvent) -> None:
     args = event.args
     before = to.participants.get(args["account"], Participant())
     letters = bytes.fromhex(args["jurisdiction"][2:]).rstrip(b"\0").decode("ascii", "replace")
-    now = Participant(args["tier"], _visible(letters), args["expiry"], before.frozen)
+    now = Participant(args["tier"], visible(letters), args["expiry"], before.frozen)
     to.set_participant(event, args["account"], now)
 
 
@@ -336,7 +305,7 @@ def _block_registered(to: Projection, event: ChainEvent) -> None:
     if args["last"] > MAX_SERIAL:
         # No range of bigint holds it, and no registry has issued it: two signers erred.
         raise _broken(event, f"serials end at {args['last']}, the largest is {MAX_SERIAL}")
-    # The writer replaces the hash by the series' number in the database.
+    # The writer replaces the hash by the series' number (backing_projection.SERIES_COLUMN).
     to.add(
         "class_blocks",
         event,
@@ -346,6 +315,7 @@ def _block_registered(to: Projection, event: ChainEvent) -> None:
         args["seriesId"],
         args["first"],
         args["last"],
+        args["receiptId"],
         args["receiptId"],
     )
 
@@ -387,7 +357,7 @@ def _retirement_recorded(to: Projection, event: ChainEvent) -> None:
         args["firstPosition"],
         args["tonnes"],
         json_text(args["actual"]),
-        _visible(args["registryReference"]),
+        visible(args["registryReference"]),
         args["registryDate"],
         args["evidenceHash"],
         list(args["signers"]),
@@ -435,9 +405,12 @@ _HANDLERS: dict[tuple[str, str], Callable[[Projection, ChainEvent], None]] = {
     ("Trust", "ReceiptCancelled"): _receipt_cancelled,
     ("Trust", "SerialsExchanged"): _serials_exchanged,
     ("Trust", "RegistryRetirementRecorded"): _retirement_recorded,
+    ("RegistryRecords", "SerialsExchanged"): _serials_exchanged,
+    ("RegistryRecords", "RegistryRetirementRecorded"): _retirement_recorded,
     ("LegalOrders", "FreezeOrdered"): _freeze_ordered,
     ("LegalOrders", "OrderScheduled"): _order_scheduled,
     ("LegalOrders", "OrderExecuted"): _order_ended,
     ("LegalOrders", "OrderCancelled"): _order_ended,
+    **backing_projection.HANDLERS,
     **exchange_projection.HANDLERS,
 }

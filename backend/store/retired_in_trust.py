@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from backend.domain.credits import Status
 from backend.store import tables
-from backend.store.queries.assignment import DatedExchange, exchanges_of, standing_at
+from backend.store.queries.assignment import DatedChange, changes_of, standing_at
 
 #: Marks these contradictions among the others, in `detail`.
 KIND = "retired_in_trust"
@@ -81,7 +81,7 @@ def record_retired_in_trust(
     if not connection.execute(_ANY_IN_TRUST, {"series": asked["series"]}).scalar():
         return 0
     rows = connection.execute(_ON_CHAIN, asked).all()
-    exchanges = exchanges_of(connection, {int(row.class_id) for row in rows})
+    exchanges = changes_of(connection, {int(row.class_id) for row in rows})
     found = [
         _contradiction(import_id, row, first, last, f"tokens of class {row.number} stand on")
         for row in rows
@@ -96,7 +96,7 @@ def record_retired_in_trust(
     return len(found)
 
 
-def _live(row: Any, exchanges: Sequence[DatedExchange]) -> Iterator[tuple[int, int]]:
+def _live(row: Any, exchanges: Sequence[DatedChange]) -> Iterator[tuple[int, int]]:
     """Serials of the row and the block on which a kilogram stands; neighbours as one run."""
     low, high = max(row.first, row.block_first), min(row.last, row.block_last)
     origin = row.first_position + low - row.block_first

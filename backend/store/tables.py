@@ -161,7 +161,8 @@ receipts = Table(
     *_times(),
 )
 
-#: L2 in Postgres. Rows leave only when their receipt is cancelled or failed, never minted.
+#: L2 in Postgres. Rows leave when their receipt is cancelled or failed; of a minted one only what
+#: a finalised delivery has released, once another receipt wants it.
 custody_blocks = Table(
     "custody_blocks",
     metadata,
@@ -329,10 +330,20 @@ class_blocks = Table(
     Column("series_hash", Text, nullable=False),
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
+    # By which the serials came into trust (a receipt, or a published event that registered them);
+    # `source` appended this block: the same, or a refund, a passed gap, a conversion.
     Column("receipt_id", Text, nullable=False, index=True),
+    Column("source", Text, nullable=False),
     *made_by(),
     PrimaryKeyConstraint("class_id", "first_position"),
     Index("ix_class_blocks_serials", "series_id", "first"),
+    # A serial that was refunded or deposited again lies in several blocks.
+    Index(
+        "ix_class_blocks_range",
+        text("int4range(series_id, series_id, '[]')"),
+        text("int8range(first, last, '[]')"),
+        postgresql_using="gist",
+    ),
 )
 
 position_changes = Table(

@@ -25,6 +25,7 @@ from backend.domain.positions import Positions
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series, merge
 from backend.store import index, tables
+from backend.store.backing_index import ensure_series
 from backend.store.database import Database
 
 NOBODY = "0x" + "0" * 40
@@ -412,7 +413,7 @@ class History:
     ) -> int:
         """Rows of one imported file; returns the import's id."""
         with self.database.begin() as connection:
-            known = index.ensure_series(connection, {i.series for i in intervals})
+            known = ensure_series(connection, {i.series for i in intervals})
             count = connection.execute(select(tables.imports.c.id)).all()
             import_id: int = connection.execute(
                 insert(tables.imports).returning(tables.imports.c.id),
@@ -462,7 +463,7 @@ class History:
     ) -> None:
         """A receipt as the bridge keeps it, with its intervals."""
         with self.database.begin() as connection:
-            known = index.ensure_series(connection, {i.series for i in intervals})
+            known = ensure_series(connection, {i.series for i in intervals})
             connection.execute(
                 insert(tables.receipts),
                 {

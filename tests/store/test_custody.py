@@ -114,6 +114,7 @@ def test_l2_serials_that_are_on_chain_by_a_receipt_unknown_here_are_refused(
                 first=10,
                 last=20,
                 receipt_id="0xdd",
+                source="0xdd",
                 block_number=1,
                 log_index=1,
             )

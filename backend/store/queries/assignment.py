@@ -1,8 +1,9 @@
 """Which serials stand at positions of a class: only the blocks around them are read (L2, L4).
 
-Every exchange swaps the serials of two position ranges. So the serial that stands at a position
-now was minted at the position that the exchanges, undone newest first, lead back to. Exchanges
-of a class are few; its blocks may be many thousands, and only those that are hit are read.
+Every exchange swaps the serials of two position ranges, and a substitute binds new serials to the
+positions of a gap. So the serial that stands at a position now came with a block at the position
+that the changes, undone newest first, lead back to, or with the substitute that is met on the way.
+Changes of a class are few; its blocks may be many thousands, and only those that are hit are read.
 `domain.assignment.PositionMap` is the oracle.
 """
 
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from backend.store import tables
+from backend.store import backing_tables, tables
 from backend.store.types import Uint256
 
 
@@ -49,6 +50,7 @@ class Span:
 class SerialRun:
     """Positions [position, +tonnes) that stand on consecutive serials of one receipt's block.
 
+    `receipt_id` is the receipt, or the published event, by which the serials came into trust.
     With a `confirmation_id` the registry says it retired exactly these serials; without one they
     are what the positions lead one to expect.
     """
@@ -80,6 +82,18 @@ class DatedExchange(NamedTuple):
     at: tuple[int, int]
 
 
+class DatedRebind(NamedTuple):
+    """[position, +tonnes) stand on the serials of `run` from this event on."""
+
+    position: int
+    tonnes: int
+    run: SerialRun
+    at: tuple[int, int]
+
+
+DatedChange = DatedExchange | DatedRebind
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """Positions [origin, +tonnes) and the positions [at, +tonnes) they lead to."""
@@ -100,6 +114,10 @@ class _Moves:
         """`ranges` are disjoint [first, end), ascending."""
         self._moves = [Move(first, first, end - first) for first, end in ranges]
         self._starts = [move.at for move in self._moves]
+
+    def take(self, low: int, high: int) -> list[Move]:
+        """Take out what leads into [low, high)."""
+        return self._take(low, high, 0)
 
     def apply(self, exchange: DatedExchange) -> None:
         p, q, tonnes = exchange.position, exchange.counterpart, exchange.tonnes
@@ -142,22 +160,82 @@ class _Moves:
         return joined
 
 
-def _follow(ranges: Iterable[tuple[int, int]], exchanges: Iterable[DatedExchange]) -> list[Move]:
-    moves = _Moves(ranges)
-    for exchange in exchanges:
-        moves.apply(exchange)
+def _back(
+    ranges: Iterable[tuple[int, int]], changes: Iterable[DatedChange]
+) -> tuple[list[Move], list[SerialRun]]:
+    """Changes undone, newest first: the moves to blocks, and the runs of substitutes met."""
+    moves, found = _Moves(ranges), []
+    for change in changes:
+        if isinstance(change, DatedExchange):
+            moves.apply(change)
+            continue
+        for met in moves.take(change.position, change.position + change.tonnes):
+            run = change.run.cut(met.at, met.at + met.tonnes)
+            found.append(replace(run, position=met.origin))
+    return moves.joined(), found
+
+
+def standing_at(
+    first: int, end: int, changes: Sequence[DatedChange], since: tuple[int, int] = (-1, -1)
+) -> list[Move]:
+    """Where the serials that came to [first, end) by the event `since` stand after the changes.
+
+    Those for which a substitute was bound stand nowhere any more.
+    """
+    moves = _Moves([(first, end)])
+    for change in changes:
+        if change.at <= since:
+            continue
+        if isinstance(change, DatedExchange):
+            moves.apply(change)
+        else:
+            moves.take(change.position, change.position + change.tonnes)
     return moves.joined()
 
 
-def standing_at(first: int, end: int, exchanges: Sequence[DatedExchange]) -> list[Move]:
-    """Where the serials that were minted at [first, end) stand after the exchanges."""
-    return _follow([(first, end)], exchanges)
+def changes_of(connection: Connection, class_ids: Iterable[int]) -> dict[int, list[DatedChange]]:
+    """Exchanges and substitutes of these classes, oldest first."""
+    wanted = sorted(set(class_ids))
+    found: dict[int, list[DatedChange]] = defaultdict(list)
+    for class_id, exchanges in _exchanges_of(connection, wanted).items():
+        found[class_id] += exchanges
+    for class_id, rebinds in _rebinds_of(connection, wanted).items():
+        found[class_id] = sorted([*found[class_id], *rebinds], key=lambda change: change.at)
+    return found
 
 
-def exchanges_of(
-    connection: Connection, class_ids: Iterable[int]
+def _rebinds_of(connection: Connection, class_ids: Sequence[int]) -> dict[int, list[DatedRebind]]:
+    """Substitutes that were bound, each with the event that registered its serials."""
+    table, series, came = backing_tables.rebinds, tables.series, backing_tables.serials_registered
+    source = (
+        select(came.c.source)
+        .where(
+            came.c.series_id == table.c.series_id,
+            came.c.first <= table.c.first,
+            came.c.last >= table.c.last,
+        )
+        .order_by(came.c.block_number.desc(), came.c.log_index.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: dict[int, list[DatedRebind]] = defaultdict(list)
+    rows = connection.execute(
+        select(table, series.c.name, source.label("source"))
+        .select_from(table.join(series, series.c.id == table.c.series_id))
+        .where(table.c.class_id.in_(class_ids))
+    )
+    for row in rows:
+        run = SerialRun(
+            row.first_position, row.name, row.series_hash, row.first, row.last, row.source
+        )
+        at = (row.block_number, row.log_index)
+        found[row.class_id].append(DatedRebind(row.first_position, row.tonnes, run, at))
+    return found
+
+
+def _exchanges_of(
+    connection: Connection, class_ids: Sequence[int]
 ) -> dict[int, list[DatedExchange]]:
-    """The exchanges of these classes, oldest first."""
     table = tables.exchanges
     found: dict[int, list[DatedExchange]] = defaultdict(list)
     rows = connection.execute(
@@ -169,7 +247,7 @@ def exchanges_of(
             table.c.block_number,
             table.c.log_index,
         )
-        .where(table.c.class_id.in_(sorted(set(class_ids))))
+        .where(table.c.class_id.in_(class_ids))
         .order_by(table.c.class_id, table.c.block_number, table.c.log_index)
     )
     for class_id, position, counterpart, tonnes, block_number, log_index in rows:
@@ -241,27 +319,25 @@ def minted_serials(connection: Connection, spans: Sequence[Span]) -> list[list[S
 def serials_at(
     connection: Connection,
     spans: Sequence[Span],
-    exchanges: Sequence[Sequence[DatedExchange]],
+    changes: Sequence[Sequence[DatedChange]],
 ) -> list[list[SerialRun]]:
-    """Per span the serials that stand at its positions after the exchanges given for it.
+    """Per span the serials that stand at its positions after the changes given for it.
 
-    One query for all spans, whatever the number of blocks and exchanges. Spans of one class with
-    the same exchanges (one list) are followed together.
+    One query for all spans, whatever the number of blocks and changes. Spans of one class with
+    the same changes (one list) are followed together.
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, (span, made) in enumerate(zip(spans, exchanges, strict=True)):
+    for index, (span, made) in enumerate(zip(spans, changes, strict=True)):
         groups[span.class_id, id(made)].append(index)
-    followed = [
-        (key, move)
-        for key, indexes in groups.items()
-        for move in _follow(
-            _merged(spans[index] for index in indexes), reversed(exchanges[indexes[0]])
-        )
-    ]
+    followed: list[tuple[tuple[int, int], Move]] = []
+    standing: dict[tuple[int, int], list[SerialRun]] = defaultdict(list)
+    for key, indexes in groups.items():
+        wanted = _merged(spans[index] for index in indexes)
+        moves, standing[key] = _back(wanted, reversed(changes[indexes[0]]))
+        followed += [(key, move) for move in moves]
     minted = minted_serials(
         connection, [Span(key[0], move.at, move.at + move.tonnes) for key, move in followed]
     )
-    standing: dict[tuple[int, int], list[SerialRun]] = defaultdict(list)
     for (key, move), runs in zip(followed, minted, strict=True):
         shift = move.origin - move.at
         standing[key] += [replace(run, position=run.position + shift) for run in runs]

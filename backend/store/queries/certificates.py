@@ -19,22 +19,22 @@ from backend.domain.units import KILOGRAMS_PER_TONNE, MAX_TONNES
 from backend.errors import NotFound
 from backend.store import tables
 from backend.store.queries.assignment import (
-    DatedExchange,
+    DatedChange,
     SerialRun,
     Span,
-    exchanges_of,
+    changes_of,
     serials_at,
 )
 from backend.store.queries.classes import ClassSummary, classes_by_id
-from backend.store.queries.confirmed import (
-    Confirmation,
-    confirmations_within,
-    confirmed_tonnes,
-    mark,
-)
+from backend.store.queries.confirmed import Confirmation, confirmations_within, mark
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
-
-PENDING, PARTLY, CONFIRMED = "pending", "partly confirmed", "confirmed"
+from backend.store.queries.registry_status import (
+    RegistryEntry,
+    entry_of,
+    exceptions_within,
+    status_of,
+    tally,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ class Consumption:
 class Retirement:
     """A retirement as the chain recorded it, and how far the registry has confirmed it.
 
-    `status`: pending, partly confirmed or confirmed (by kilograms whose tonne is confirmed).
+    `status`: pending, partly confirmed, confirmed, failed (a tonne failed and is not settled
+    since) or made good (all is settled, a part by substitutes), by kilograms of tonnes. `history`
+    is the append-only record that it follows from, oldest first.
     `texts` None: private, only `details_hash` is known.
     """
 
@@ -81,6 +83,9 @@ class Retirement:
     consumed: tuple[Consumption, ...]
     status: str
     confirmed_kilograms: int
+    made_good_kilograms: int
+    failed_kilograms: int
+    history: tuple[RegistryEntry, ...]
     references: tuple[str, ...]
     transaction_hash: str
     timestamp: int | None
@@ -152,19 +157,22 @@ def consumption(
     return tuple(pieces)
 
 
-def _confirmed_kilograms(piece: Consumption, confirmations: Sequence[Confirmation]) -> int:
-    tonnes = confirmed_tonnes(piece.span, confirmations)
-    return tonnes * KILOGRAMS_PER_TONNE if piece.kind == "whole" else piece.kilograms * tonnes
+def _kilograms(piece: Consumption, entries: Sequence[RegistryEntry]) -> tuple[int, int, int]:
+    """Kilograms of a piece whose tonne is confirmed, made good, failed."""
+    found = tally(piece.span, entries)
+    of_each = KILOGRAMS_PER_TONNE if piece.kind == "whole" else piece.kilograms
+    return found.confirmed * of_each, found.made_good * of_each, found.failed * of_each
 
 
 def _retirement(
     row: Row[Any],
     consumed: tuple[Consumption, ...],
-    confirmations: Sequence[Sequence[Confirmation]],
+    entries: Sequence[Sequence[RegistryEntry]],
 ) -> Retirement:
-    confirmed = sum(map(_confirmed_kilograms, consumed, confirmations))
-    status = CONFIRMED if confirmed == row.kilograms else PARTLY if confirmed else PENDING
-    named = {made.reference: None for group in confirmations for made in group}
+    sums = [sum(one) for one in zip((0, 0, 0), *map(_kilograms, consumed, entries), strict=True)]
+    history = {one.entry_id: one for group in entries for one in group}
+    ordered = sorted(history.values(), key=lambda one: (one.block_number, one.log_index))
+    named = {one.reference: None for one in ordered if one.reference is not None}
     texts = None
     if row.published is not None:
         texts = PublicTexts(row.beneficiary, row.purpose, row.period, row.instruction_hash)
@@ -181,8 +189,11 @@ def _retirement(
         details_hash=row.details_hash,
         texts=texts,
         consumed=consumed,
-        status=status,
-        confirmed_kilograms=confirmed,
+        status=status_of(row.kilograms, *sums),
+        confirmed_kilograms=sums[0],
+        made_good_kilograms=sums[1],
+        failed_kilograms=sums[2],
+        history=tuple(ordered),
         references=tuple(named),
         transaction_hash=row.transaction_hash,
         timestamp=row.timestamp,
@@ -194,17 +205,22 @@ def _retirement(
 def retirements_from(
     connection: Connection, rows: Sequence[Row[Any]]
 ) -> tuple[list[Retirement], list[list[list[Confirmation]]]]:
-    """Rows of certificates with their registry status; one query for all of them."""
+    """Rows of certificates with their registry status; three queries for all of them."""
     consumed = [
         consumption(row.class_id, row.exited, row.open_tonne, row.dust, row.kilograms)
         for row in rows
     ]
     flat = [piece.span for pieces in consumed for piece in pieces]
-    found = iter(confirmations_within(connection, flat))
+    confirmed = confirmations_within(connection, flat)
+    entries = iter(
+        [*map(entry_of, made), *others]
+        for made, others in zip(confirmed, exceptions_within(connection, flat), strict=True)
+    )
+    found = iter(confirmed)
     grouped = [[next(found) for _ in pieces] for pieces in consumed]
     retired = [
-        _retirement(row, pieces, group)
-        for row, pieces, group in zip(rows, consumed, grouped, strict=True)
+        _retirement(row, pieces, [next(entries) for _ in pieces])
+        for row, pieces in zip(rows, consumed, strict=True)
     ]
     return retired, grouped
 
@@ -248,7 +264,7 @@ def get_certificate(connection: Connection, certificate_id: int) -> Certificate:
     retired, grouped = retirements_from(connection, [row])
     retirement, confirmed = retired[0], grouped[0]
     known = classes_by_id(connection, {row.class_id})[row.class_id]
-    made = exchanges_of(connection, [row.class_id])[row.class_id]
+    made = changes_of(connection, [row.class_id])[row.class_id]
     pieces = _pieces(connection, retirement, confirmed, made, known.positions)
     confirmations = {c.confirmation_id: c for group in confirmed for c in group}
     ordered = sorted(confirmations.values(), key=lambda c: (c.block_number, c.log_index))
@@ -259,7 +275,7 @@ def _pieces(
     connection: Connection,
     retirement: Retirement,
     confirmed: Sequence[Sequence[Confirmation]],
-    exchanges: Sequence[DatedExchange],
+    exchanges: Sequence[DatedChange],
     positions: Positions,
 ) -> tuple[CertificatePiece, ...]:
     at = (retirement.block_number, retirement.log_index)
@@ -273,7 +289,7 @@ def _pieces(
             consumption=piece,
             expected=tuple(before),
             serials=tuple(mark(now, confirmations)),
-            confirmed_kilograms=_confirmed_kilograms(piece, confirmations),
+            confirmed_kilograms=_kilograms(piece, [entry_of(made) for made in confirmations])[0],
             still_open=bool(positions.dust)
             and piece.kind != "whole"
             and piece.span.first == positions.open_tonne,

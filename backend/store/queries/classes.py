@@ -13,7 +13,7 @@ from backend.domain.classes import label_hash
 from backend.domain.positions import Positions
 from backend.errors import NotFound
 from backend.store import tables
-from backend.store.queries.assignment import SerialRun, Span, exchanges_of, serials_at
+from backend.store.queries.assignment import SerialRun, Span, changes_of, serials_at
 from backend.store.queries.confirmed import confirmations_within, mark
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
@@ -251,7 +251,7 @@ def class_blocks(
         Span(class_id, row.first_position, row.first_position + row.last - row.first + 1)
         for row in rows
     ]
-    made = exchanges_of(connection, [class_id])[class_id]
+    made = changes_of(connection, [class_id])[class_id]
     standing = serials_at(connection, spans, [made] * len(spans))
     confirmed = confirmations_within(connection, spans)
     blocks = [

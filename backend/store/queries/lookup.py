@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, Table, select
 
 from backend.domain.assignment import Exchange, PositionMap
+from backend.domain.records import Settled
 from backend.domain.serials import Interval, Series
-from backend.store import tables
+from backend.store import backing_tables, tables
 from backend.store.queries.confirmed import interval_of
 
 
@@ -51,20 +54,8 @@ def confirmation_is_recorded(connection: Connection, confirmation_id: str) -> bo
     return connection.execute(query).first() is not None
 
 
-def registered_below(connection: Connection, series: Series, first: int) -> int:
-    """The `first` of the highest indexed block of a series that begins below `first`, else 0."""
-    table = tables.class_blocks
-    found = connection.execute(
-        select(table.c.first)
-        .where(table.c.series_hash == "0x" + series.id.hex(), table.c.first < first)
-        .order_by(table.c.first.desc())
-        .limit(1)
-    ).scalar()
-    return int(found or 0)
-
-
 def position_map(connection: Connection, class_id: int) -> PositionMap:
-    """Position → serial of a class as the index has it, exchanges and confirmations replayed."""
+    """Position → serial of a class as the index has it, everything that happened replayed."""
     positions = PositionMap()
     blocks, series = tables.class_blocks, tables.series
     for row in connection.execute(
@@ -74,17 +65,43 @@ def position_map(connection: Connection, class_id: int) -> PositionMap:
         .order_by(blocks.c.first_position)
     ):
         positions.append(Interval(Series.parse(row.name), row.first, row.last))
-    steps: list[tuple[int, int, Any]] = []
-    swaps = tables.exchanges
-    for row in connection.execute(select(swaps).where(swaps.c.class_id == class_id)):
-        exchange = Exchange(row.position, row.counterpart, row.tonnes)
-        steps.append((row.block_number, row.log_index, exchange))
-    recorded = tables.registry_confirmations
-    for row in connection.execute(select(recorded).where(recorded.c.class_id == class_id)):
-        steps.append((row.block_number, row.log_index, row))
-    for _, _, step in sorted(steps, key=lambda entry: entry[:2]):
-        if isinstance(step, Exchange):
-            positions.exchange(step)
-        else:
-            positions.confirm(step.first_position, [interval_of(part) for part in step.actual])
+    steps: list[tuple[tuple[int, int], Callable[[], None]]] = []
+    rebinds = backing_tables.rebinds
+    named = select(rebinds, series.c.name).select_from(
+        rebinds.join(series, series.c.id == rebinds.c.series_id)
+    )
+    sources: list[tuple[Table, Select[Any], Callable[[PositionMap, Any], None]]] = [
+        (tables.exchanges, select(tables.exchanges), _exchange),
+        (tables.registry_confirmations, select(tables.registry_confirmations), _confirm),
+        (backing_tables.made_good, select(backing_tables.made_good), _make_good),
+        (backing_tables.settled_positions, select(backing_tables.settled_positions), _settle),
+        (rebinds, named, _rebind),
+    ]
+    for table, query, act in sources:
+        for row in connection.execute(query.where(table.c.class_id == class_id)):
+            steps.append(((row.block_number, row.log_index), partial(act, positions, row)))
+    for _, step in sorted(steps, key=lambda one: one[0]):
+        step()
     return positions
+
+
+def _exchange(positions: PositionMap, row: Any) -> None:
+    positions.exchange(Exchange(row.position, row.counterpart, row.tonnes))
+
+
+def _confirm(positions: PositionMap, row: Any) -> None:
+    positions.confirm(row.first_position, [interval_of(part) for part in row.actual])
+
+
+def _make_good(positions: PositionMap, row: Any) -> None:
+    positions.settle(row.first_position, row.first_position + row.tonnes, Settled.MADE_GOOD)
+
+
+def _settle(positions: PositionMap, row: Any) -> None:
+    end = row.first_position + row.tonnes
+    positions.settle(row.first_position, end, Settled[row.kind.upper()])
+
+
+def _rebind(positions: PositionMap, row: Any) -> None:
+    serials = Interval(Series.parse(row.name), row.first, row.last)
+    positions.rebind(row.first_position, serials)

@@ -21,7 +21,7 @@ from backend.store.queries.accounts import (
     holdings_of,
     movements_of,
 )
-from backend.store.queries.assignment import Span, exchanges_of, standing_at
+from backend.store.queries.assignment import Span, changes_of, standing_at
 from backend.store.queries.certificates import (
     Certificate,
     Retirement,
@@ -114,7 +114,7 @@ def trace_serial(connection: Connection, series: Series, number: int) -> SerialT
     if minted is None:
         return _not_minted(connection, series, number, registry)
     class_id, origin = minted.class_id, minted.first_position + number - minted.first
-    made = exchanges_of(connection, [class_id])[class_id]
+    made = changes_of(connection, [class_id])[class_id]
     position = standing_at(origin, origin + 1, made)[0].at
     credit_class = get_class(connection, class_id)
     retirements = tuple(consumers_of(connection, class_id, position))
