@@ -10,6 +10,7 @@ CausewayError
 │   ├── NotEnough             more asked than there is                                 (L1)
 │   ├── Conflict              the same identifier presented with other content         (L10)
 │   ├── Contradiction         two registry exports cannot both be true
+│   ├── DuplicateOpen         a project may be credited twice: a person has to decide first
 │   └── NotAuthorised         a signature or a role is missing                         (L5)
 │       └── NotSignedIn       a session is missing, has ended or is another account's
 ├── NotFound                  nothing has this identifier
@@ -108,6 +109,12 @@ class Contradiction(RuleError):
     """Two registry exports cannot both be true."""
 
     code = "contradiction"
+
+
+class DuplicateOpen(RuleError):
+    """A project may be credited under another programme or bridge too: nobody has decided."""
+
+    code = "duplicate-open"
 
 
 class NotAuthorised(RuleError):

@@ -22,6 +22,7 @@ from backend.api.routes import (
     accounts,
     classes,
     custody,
+    duplicates,
     health,
     market,
     registry,
@@ -109,7 +110,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
-    for module in (classes, accounts, custody, retirements, registry, health):
+    for module in (classes, accounts, custody, retirements, registry, duplicates, health):
         app.include_router(module.router)
     app.include_router(session.router)
     app.include_router(market.router)

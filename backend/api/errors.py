@@ -28,6 +28,7 @@ STATUS: dict[type[CausewayError], int] = {
     errors.SerialsOverlap: 409,
     errors.Conflict: 409,
     errors.Contradiction: 409,
+    errors.DuplicateOpen: 409,
     errors.NotAuthorised: 403,
     errors.NotSignedIn: 401,
     errors.NotFound: 404,

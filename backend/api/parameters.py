@@ -108,6 +108,7 @@ ReceiptIdPath = Annotated[Hash, Path(description="EIP-712 digest of the receipt.
 CertificateIdPath = Annotated[CertificateId, Path(description="Token id of the certificate.")]
 SerialPath = Annotated[SerialNumber, Path(description="Serial number in the series.")]
 ImportIdPath = Annotated[ImportId, Path(description="Number of the import.")]
+DuplicateIdPath = Annotated[ImportId, Path(description="Number of the case.")]
 SeriesPath = Annotated[
     str,
     Path(
@@ -186,3 +187,9 @@ class LotsQuery(Query):
 
 class ContradictionsQuery(PageQuery):
     import_id: ImportId | None = None
+
+
+class DuplicatesQuery(PageQuery):
+    state: Literal["open", "duplicate", "distinct", "noted"] | None = None
+    programme: Text | None = Field(default=None, description="Of either side.")
+    project: Text | None = Field(default=None, description="Of either side.")

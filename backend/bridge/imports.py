@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from backend.bridge.duplicates import note_imports
 from backend.errors import RuleError
 from backend.registries import labels, summary
 from backend.registries.merge import plan_merge
@@ -28,7 +29,8 @@ def import_export(
 
     Beyond the keys of a dry run: `import_id`, `known` (this content was imported before),
     `changes` (rows new, unchanged, updated, split), `contradictions`, `retired_in_trust` (those
-    of them that show credits in trust as gone while tokens stand on them), `unmapped_labels`.
+    of them that show credits in trust as gone while tokens stand on them), `unmapped_labels`,
+    `duplicates` (cases of double crediting that are new or have other evidence).
     """
     try:
         loaded = summary.load(path, lambda rows: progress(f"{path.name}: {rows:,} rows read"))
@@ -51,6 +53,7 @@ def import_export(
     progress(f"{path.name}: storing {len(loaded.records):,} blocks")
     vocabulary = Labels(str(labels.VERSION), labels.cohort_of)
     result = save_import(database, export, plan_merge, vocabulary)
+    duplicates = note_imports(database, loaded.projects)
     with database.read() as connection:
         page = list_contradictions(connection, import_id=result.import_id, limit=200)
         gone = list_retired_in_trust(connection, result.import_id)
@@ -64,6 +67,7 @@ def import_export(
         ],
         "retired_in_trust": [asdict(one) for one in gone],
         "unmapped_labels": figures.unmapped_labels,
+        "duplicates": duplicates,
     }
     code = figures.exit_code
     return document, max(code, SOME_BAD if result.contradictions else 0)

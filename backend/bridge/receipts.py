@@ -19,8 +19,9 @@ from backend.domain.custody import Receipt, signing_domain
 from backend.domain.eip712 import SigningDomain
 from backend.domain.serials import Interval
 from backend.domain.transactions import OutgoingTransaction
-from backend.errors import ChainRejected
+from backend.errors import ChainRejected, DuplicateOpen
 from backend.store.custody import Custody, ReceiptState, StoredReceipt
+from backend.store.duplicates import require_no_duplicates
 from backend.store.queries import lookup
 from backend.store.queries.register import registered_below
 
@@ -49,7 +50,10 @@ class Receipts:
         return signing_domain(self._services.chain_id, self._services.trust)
 
     def draft(self, lot: Lot, recipient: str, terms: Terms) -> StoredReceipt:
-        """Draft a receipt over a lot; its serials are taken in Postgres from now on (L2)."""
+        """Draft a receipt over a lot; its serials are taken in Postgres from now on (L2).
+
+        Raises DuplicateOpen while the project may be credited elsewhere and nobody has decided.
+        """
         now = self._services.contracts.rpc.block("latest")
         assert now is not None
         receipt = Receipt(
@@ -64,8 +68,12 @@ class Receipts:
         return self._custody.draft(receipt, self.domain.chain_id, self._services.trust)
 
     def sign(self, receipt_id: str, key: Key) -> StoredReceipt:
-        """Sign as custodian or attestor, as the contract knows the key (L5)."""
+        """Sign as custodian or attestor, as the contract knows the key (L5).
+
+        Raises DuplicateOpen when a case was opened after the draft: what is signed can be minted.
+        """
         held = self._custody.receipt(receipt_id)
+        self._require_no_duplicates(held)
         self._services.approve(receipt_id, held.receipt.digest(self.domain), key)
         return self._custody.receipt(receipt_id)
 
@@ -100,6 +108,11 @@ class Receipts:
         key = self._services.next_key("receipt", held.id, held.transaction_key)
         if self._services.is_under_way(key):
             return held  # under way: the sender brings it forward
+        try:
+            self._require_no_duplicates(held)
+        except DuplicateOpen as error:
+            # Not its end: once a person has decided, the next step goes on.
+            return self._custody.set_state(held.id, ReceiptState.APPROVED, error.message)
         receipt = held.receipt
         hints = self._hints(receipt.intervals)
         data = calls.mint_with_receipt(receipt, hints, pairs(held.approvals))
@@ -110,6 +123,11 @@ class Receipts:
             state = ReceiptState.FAILED if failed else ReceiptState.APPROVED
             return self._custody.set_state(held.id, state, error.message)
         return self._custody.set_state(held.id, ReceiptState.SUBMITTED, sent.reason, sent.key)
+
+    def _require_no_duplicates(self, held: StoredReceipt) -> None:
+        wanted = held.receipt.credit_class
+        with self._services.database.read() as connection:
+            require_no_duplicates(connection, wanted.programme, wanted.project)
 
     def _hints(self, intervals: tuple[Interval, ...]) -> list[int]:
         """A hint per interval; those of the receipt itself are registered one after the other."""

@@ -22,6 +22,7 @@ from backend.errors import Conflict, NotFound, SerialsOverlap
 from backend.store import tables
 from backend.store.backing_index import ensure_series
 from backend.store.database import Database
+from backend.store.duplicates import require_no_duplicates
 from backend.store.holdings import require_in_registry
 from backend.store.queries.register import held_on_chain
 from backend.store.signed_content import (
@@ -130,8 +131,9 @@ class Custody:
     def draft(self, receipt: Receipt, chain_id: int, trust: str) -> StoredReceipt:
         """Store a receipt and hold its serials; the same receipt again gives the stored one.
 
-        Raises SerialsOverlap naming both intervals and the receipt that holds the other, and
-        InvalidValue when an interval does not lie in imported active credits of this class.
+        Raises SerialsOverlap naming both intervals and the receipt that holds the other,
+        InvalidValue when an interval does not lie in imported active credits of this class, and
+        DuplicateOpen while nobody has decided whether the project is credited elsewhere too.
         """
         receipt_id = "0x" + receipt.digest(signing_domain(chain_id, trust)).hex()
         with self._database.begin() as connection:
@@ -157,7 +159,9 @@ class Custody:
                 .returning(tables.receipts.c.id)
             ).first()
             if inserted is not None:
-                require_in_registry(connection, receipt.credit_class, receipt.intervals)
+                wanted = receipt.credit_class
+                require_in_registry(connection, wanted, receipt.intervals)
+                require_no_duplicates(connection, wanted.programme, wanted.project)
                 _hold(connection, receipt_id, receipt.intervals)
             return _receipt(connection, receipt_id)
 

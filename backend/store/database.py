@@ -28,6 +28,7 @@ LOCK_SPACE = 0x43575901
 LOCK_MIGRATE = 1
 LOCK_IMPORT = 2
 LOCK_INDEX = 3
+LOCK_DUPLICATES = 4
 #: A connection that Postgres does not accept within this many seconds is reported, not awaited.
 CONNECT_TIMEOUT_SECONDS = 5
 _UNDEFINED_TABLE = "42P01"

@@ -20,11 +20,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from backend.api.app import create_app
+from backend.domain.duplicates import REGISTRY, Key, Listing, assess
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
 from backend.local.postgres import Postgres
 from backend.settings import Settings
 from backend.store.database import Database
+from backend.store.duplicates import decide, save_cases
 from tests.api.history import History, address, hash_of, make_class, random_confirmation
 
 _numbers = itertools.count(1)
@@ -64,6 +66,7 @@ class World:
     minted_receipt: str
     drafted_receipt: str
     import_id: int
+    case_id: int
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +137,26 @@ def _build(database: Database) -> World:
         minted,
         drafted,
         import_id,
+        duplicate_case(database),
     )
+
+
+def duplicate_case(database: Database) -> int:
+    """A case that a person has decided, of two listings whose names are hostile."""
+    left, right = (
+        Listing(
+            Key(REGISTRY, programme, "77"),
+            names=("<b>hills</b> wind farm at jodha",),
+            countries=("IN",),
+            methodologies=("ACM0002",),
+            categories=("renewable-energy",),
+        )
+        for programme in ("GS", "VCS")
+    )
+    with database.begin() as connection:
+        (case_id,) = save_cases(connection, [assess(left, right)])
+        decide(connection, case_id, "duplicate", "the registrar", "one <i>project</i>", "GS-77")
+    return case_id
 
 
 @contextlib.contextmanager

@@ -53,6 +53,8 @@ def routes(world: World) -> dict[str, str]:
         "/v1/registry/blocks": "/v1/registry/blocks",
         "/v1/registry/lots": "/v1/registry/lots",
         "/v1/registry/contradictions": "/v1/registry/contradictions",
+        "/v1/duplicates": "/v1/duplicates",
+        "/v1/duplicates/{case_id}": f"/v1/duplicates/{world.case_id}",
         "/v1/imports": "/v1/imports",
         "/v1/imports/{import_id}": f"/v1/imports/{world.import_id}",
         "/v1/health": "/v1/health",

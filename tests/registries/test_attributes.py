@@ -228,7 +228,9 @@ def test_of_831_collected_spellings_of_methodologies_five_name_no_known_code() -
             spellings[text].add(key)
     unknown = set()
     for text, keys in spellings.items():
-        programme = next((p for p in ("ISO", "CAR") if any(k[:3].upper() == p for k in keys)), "X")
+        programme = next(
+            (p for p in ("ISOMETRIC", "CAR") if any(k[:3].upper() == p[:3] for k in keys)), "X"
+        )
         unknown.update(read(Attribute.METHODOLOGY, programme, text).unknown)
     assert len(spellings) == 831
     assert unknown == {

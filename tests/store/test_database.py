@@ -12,7 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from backend.errors import DatabaseUnavailable, InvalidValue
-from backend.store import bridge_tables, exchange_tables, market_tables, venue_tables  # noqa: F401
+from backend.store import (  # noqa: F401
+    bridge_tables,
+    duplicate_tables,
+    exchange_tables,
+    market_tables,
+    venue_tables,
+)
 from backend.store.database import Database, raw
 from backend.store.tables import metadata
 
