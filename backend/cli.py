@@ -14,6 +14,7 @@ from backend.commands import (
     market,
     registry_simulator,
     services,
+    tasks,
     trust,
     venue,
     vocabulary,
@@ -32,7 +33,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary,
-    registry_simulator, custody_terms,
+    registry_simulator, custody_terms, tasks,
 ):  # fmt: skip
     module.register(app)
 

@@ -22,7 +22,8 @@ class AnswerState(StrEnum):
 
     #: Nobody can tell: no answer, or one that cannot be read. Ask again by our reference.
     UNKNOWN = "unknown"
-    #: Taken, not yet done; a transfer waits for its recipient.
+    #: Taken, not yet done; a transfer waits for its recipient. Without a reference of the registry
+    #: nobody has put it to the registry yet.
     ACCEPTED = "accepted"
     #: Retired, or transferred and taken by the recipient.
     DONE = "done"

@@ -15,6 +15,7 @@ from backend.errors import DatabaseUnavailable, InvalidValue
 from backend.store import (  # noqa: F401
     bridge_tables,
     duplicate_tables,
+    custody_tables,
     exchange_tables,
     market_tables,
     venue_tables,

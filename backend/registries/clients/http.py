@@ -13,7 +13,6 @@ from eth_utils.crypto import keccak
 from backend.domain.registry_answers import Answer, AnswerState
 from backend.domain.registry_requests import (
     AccountFacts,
-    HeldBlock,
     Inventory,
     RegistryAccount,
     RetirementRequest,
@@ -29,6 +28,7 @@ from backend.errors import (
     NotFound,
     RegistryUnavailable,
 )
+from backend.registries.clients.statement import block_from_json
 
 TIMEOUT_SECONDS = 10.0
 _STATES = {
@@ -92,7 +92,7 @@ class HttpRegistryClient:
         found = self._read(path, {"sub_account": account.sub_account})
         try:
             blocks, leaving = (
-                tuple(_block(one) for one in found[name]) for name in ("blocks", "leaving")
+                tuple(block_from_json(one) for one in found[name]) for name in ("blocks", "leaving")
             )
             return Inventory(account, int(found["as_of"]), blocks, leaving)
         except (KeyError, TypeError, ValueError, InvalidValue) as error:
@@ -217,17 +217,6 @@ class HttpRegistryClient:
 
     def _unreadable(self, why: object) -> NoReturn:
         raise RegistryUnavailable(f"{self._where}: the answer cannot be read: {why}")
-
-
-def _block(found: Mapping[str, Any]) -> HeldBlock:
-    return HeldBlock(
-        str(found["block"]),
-        SerialRange.parse(found["serials"]),
-        str(found["project"]),
-        date.fromisoformat(found["vintage_start"]),
-        date.fromisoformat(found["vintage_end"]),
-        tuple(map(str, found["labels"])),
-    )
 
 
 def _refusal(response: httpx.Response) -> CausewayError:
