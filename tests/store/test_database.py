@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from backend.errors import DatabaseUnavailable, InvalidValue
 from backend.store import (  # noqa: F401
     bridge_tables,
-    duplicate_tables,
     custody_tables,
+    duplicate_tables,
     exchange_tables,
     market_tables,
     venue_tables,
