@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
-
-from eth_utils.crypto import keccak
 
 from backend.domain.registry_answers import Answer, AnswerState
 from backend.domain.registry_requests import (
@@ -57,12 +54,6 @@ def task_request_from_json(found: Mapping[str, Any]) -> TaskRequest:
         account = RegistryAccount.parse(found["account"])
         return StatementRequest(found["reference"], account, found["deadline"])
     return request_from_json(found)
-
-
-def content_hash(request: TaskRequest) -> bytes:
-    """What makes a request the same again: all but its deadline, which may be moved."""
-    content = {name: value for name, value in request.as_json().items() if name != "deadline"}
-    return keccak(json.dumps(content, sort_keys=True).encode())
 
 
 class TaskState(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,6 @@ from backend.domain.custody_tasks import (
     check_answer,
     check_four_eyes,
     check_person,
-    content_hash,
     task_request_from_json,
 )
 from backend.domain.registry_answers import Answer, follow
@@ -51,7 +51,7 @@ class PostgresTaskBook:
             "kind": content["kind"],
             "account": str(request.account),
             "request": content,
-            "content_hash": "0x" + content_hash(request).hex(),
+            "content_hash": _content_hash(content),
             "state": TaskState.OPEN.value,
             "deadline": request.deadline,
             "created_at": now,
@@ -243,6 +243,12 @@ class PostgresTaskBook:
         if not file:
             return content.as_json()
         return {**content.as_json(), "evidence": "0x" + keccak(file).hex()}
+
+
+def _content_hash(content: Mapping[str, Any]) -> str:
+    """What makes a request the same again: all but its deadline, which may be moved."""
+    same = {name: value for name, value in content.items() if name != "deadline"}
+    return "0x" + keccak(json.dumps(same, sort_keys=True).encode()).hex()
 
 
 def _after_review(task: Task, found: Proposal, approve: bool) -> dict[str, Any]:
