@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     deployment: Path | None = None
     #: JSON file of registries, trust accounts and consents; without it the committed sample holds.
     custody: Path | None = None
+    #: Names of local keys, commas between, with which the worker signs what it has checked itself:
+    #: `custodian` on the custodian's machine, `attestor` on the attestor's, both on a local chain.
+    sign_as: str | None = None
     #: Mnemonic of the embedded chain's accounts.
     dev_mnemonic: str = DEVELOPMENT_MNEMONIC
 
@@ -103,6 +106,11 @@ class Settings(BaseSettings):
         return settings.model_copy(
             update={name: value for name, value in recorded.items() if name in fields}
         )
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """The names in `sign_as`."""
+        return tuple(filter(None, (name.strip() for name in (self.sign_as or "").split(","))))
 
     @property
     def deployment_file(self) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from backend.chain.contracts import Contracts
 from backend.chain.keys import Key, sign_digest
 from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
-from backend.errors import NotAuthorised
+from backend.errors import ChainUnavailable, NotAuthorised
 from backend.store.custody import Approval, Custody
 from backend.store.database import Database
 from backend.store.transactions import PostgresTransactionLog
@@ -24,6 +25,23 @@ class Services:
     contracts: Contracts
     sender: Sender
     log: PostgresTransactionLog
+    #: Chain blocks on top of one before it counts as final.
+    confirmations: int = 0
+
+    def chain_time(self) -> int:
+        """Unix seconds of the newest chain block: our own clock decides nothing on chain."""
+        block = self.contracts.rpc.block("latest")
+        if block is None:
+            raise ChainUnavailable("the chain has no block")
+        return block.timestamp
+
+    def chain_day(self) -> date:
+        """The day of the newest chain block, in UTC."""
+        return datetime.fromtimestamp(self.chain_time(), UTC).date()
+
+    def final_number(self) -> int:
+        """The newest chain block that no reorganisation will take back."""
+        return max(self.contracts.rpc.block_number() - self.confirmations, 0)
 
     @property
     def trust(self) -> str:

@@ -49,13 +49,16 @@ class Receipts:
         """What signatures are bound to: this chain and this Trust."""
         return signing_domain(self._services.chain_id, self._services.trust)
 
-    def draft(self, lot: Lot, recipient: str, terms: Terms) -> StoredReceipt:
+    def draft(
+        self, lot: Lot, recipient: str, terms: Terms, valid_until: int | None = None
+    ) -> StoredReceipt:
         """Draft a receipt over a lot; its serials are taken in Postgres from now on (L2).
 
-        Raises DuplicateOpen while the project may be credited elsewhere and nobody has decided.
+        `valid_until`: Unix seconds; by default so long as the terms say. Raises DuplicateOpen
+        while the project may be credited elsewhere and nobody has decided.
         """
-        now = self._services.contracts.rpc.block("latest")
-        assert now is not None
+        if valid_until is None:
+            valid_until = self._services.chain_time() + terms.valid_seconds
         receipt = Receipt(
             recipient=checksum(recipient),
             credit_class=lot.credit_class,
@@ -63,7 +66,7 @@ class Receipts:
             intervals=lot.intervals,
             evidence_hash=lot.evidence_hash,
             terms_hash=terms.terms_hash,
-            valid_until=now.timestamp + terms.valid_seconds,
+            valid_until=valid_until,
         )
         return self._custody.draft(receipt, self.domain.chain_id, self._services.trust)
 

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import structlog
+
 from backend.bridge.approvals import Services
+from backend.bridge.certificates import CERTIFICATE, RETIREMENT, CertificateFlow
 from backend.bridge.confirmations import Confirmations
+from backend.bridge.delivery_flow import DELIVERY, DeliveryFlow
+from backend.bridge.deposit_flow import DEPOSIT, DepositFlow
+from backend.bridge.holdings import ConnectedAccount, Holdings
+from backend.bridge.parts import Parts
+from backend.bridge.permits import Permits
 from backend.bridge.receipts import Receipts
+from backend.bridge.reserve import ReserveKeeper
+from backend.bridge.retirement_flow import RetirementFlow
+from backend.bridge.signers import Signers
+from backend.bridge.statements import SignedStatements
 from backend.chain.contracts import Contracts
 from backend.chain.keys import Key
 from backend.chain.sender import Sender
-from backend.store.custody import Custody
+from backend.errors import CausewayError, Conflict
+from backend.registries.custody_file import Custody, load_custody
+from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
+from backend.store.flows import Flow
+from backend.store.releases import follow_releases
 from backend.store.transactions import PostgresTransactionLog
 
-RECEIPT, CONFIRMATION = "receipt", "confirmation"
+log = structlog.get_logger("bridge")
+
+RECEIPT, CONFIRMATION, STATEMENT, RESERVE = "receipt", "confirmation", "statement", "reserve"
 
 
 class Bridge:
-    """Everything that moves credits between registries and the chain, for one deployment."""
+    """Everything that moves credits between registries and the chain, for one deployment.
+
+    `accounts`: trust accounts at registries that can be asked; `custodian`: the key that may begin
+    deliveries, None where this machine has none; `signing_keys`: what this machine signs with.
+    """
 
     def __init__(
         self,
@@ -24,20 +48,87 @@ class Bridge:
         contracts: Contracts,
         sender: Sender,
         log: PostgresTransactionLog,
+        *,
+        confirmations: int = 0,
+        accounts: Sequence[ConnectedAccount] = (),
+        custody: Custody | None = None,
+        custodian: Callable[[], Key | None] = lambda: None,
+        signing_keys: Callable[[], Sequence[Key]] = tuple,
     ) -> None:
-        self._custody = Custody(database)
-        self.services = Services(database, contracts, sender, log)
+        self._custody = CustodyStore(database)
+        self._custodian = custodian
+        self.services = Services(database, contracts, sender, log, confirmations)
+        self.holdings = Holdings(database, accounts)
+        self.permits = Permits(custody or load_custody(None), self.services.chain_day)
+        self.statements = SignedStatements(self.services)
+        self.reserve = ReserveKeeper(self.services, self.statements, self.holdings)
         self.receipts = Receipts(self.services)
         self.confirmations = Confirmations(self.services)
+        self.parts = Parts(
+            self.services,
+            self.holdings,
+            self.receipts,
+            self.confirmations,
+            self.statements,
+            self.reserve,
+        )
+        self.certificates = CertificateFlow(self.parts)
+        self.retirements = RetirementFlow(self.parts)
+        self.deliveries = DeliveryFlow(self.parts)
+        self.deposits = DepositFlow(self.parts, self.permits.bars, self.permits.is_ledger_only)
+        self.signers = Signers(self.parts, signing_keys)
+
+    # ── what is open ─────────────────────────────────────────────────────────────────────────
+
+    def discover(self) -> None:
+        """Take up what final chain blocks brought: certificates, requests, released serials."""
+        final = self.services.final_number()
+        self.certificates.discover(final)
+        self.deliveries.discover(final)
+        follow_releases(self.services.database, final)
 
     def open_flows(self) -> list[tuple[str, str]]:
         """(kind, id) of everything that has not ended and is due: the sweeper's list."""
         flows = [(RECEIPT, held.id) for held in self._custody.open_receipts()]
-        return flows + [(CONFIRMATION, held.id) for held in self._custody.open_confirmations()]
+        flows += [(CONFIRMATION, held.id) for held in self._custody.open_confirmations()]
+        flows += [(STATEMENT, held.id) for held in self.statements.stored.open()]
+        return flows + self.parts.flows.due()
 
     def advance(self, kind: str, subject: str, payer: Key) -> None:
         """One step of one flow; harmless to repeat."""
         if kind == RECEIPT:
             self.receipts.advance(subject, payer)
-        else:
+        elif kind == CONFIRMATION:
             self.confirmations.advance(subject, payer)
+        elif kind == STATEMENT:
+            self.statements.advance(subject, payer)
+        else:
+            self._advance_flow(self.parts.flows.get(kind, subject))
+
+    def _advance_flow(self, flow: Flow) -> None:
+        if flow.ended:
+            return
+        try:
+            if flow.kind == CERTIFICATE:
+                self.certificates.advance(flow)
+            elif flow.kind == RETIREMENT:
+                self.retirements.advance(flow)
+            elif flow.kind == DELIVERY:
+                self.deliveries.advance(flow, self._custodian())
+            elif flow.kind == DEPOSIT:
+                self.deposits.advance(flow)
+        except Conflict as error:
+            # Another worker was faster: the next sweep sees where it stands.
+            log.info("flow was moved meanwhile", kind=flow.kind, id=flow.id, reason=error.message)
+            self.parts.flows.retry(self.parts.flows.get(flow.kind, flow.id), error.message)
+        except CausewayError as error:
+            self.parts.flows.retry(self.parts.flows.get(flow.kind, flow.id), error.message)
+            raise
+
+    def tend_reserve(self) -> None:
+        """Draft a reserve report when one is due or an approved receipt waits for it."""
+        waiting = any(
+            held.reason is not None and held.reason.startswith("waits for a reserve report")
+            for held in self._custody.open_receipts()
+        )
+        self.reserve.tend(uncovered=waiting)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from backend.bridge.accounts import connected_accounts
 from backend.bridge.service import Bridge
 from backend.bus.publisher import HeadPublisher
 from backend.chain.contracts import Contracts
@@ -23,6 +24,7 @@ from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
 from backend.errors import CausewayError, ServiceError
 from backend.indexer import Indexer
+from backend.registries.custody_file import load_custody
 from backend.registries.labels import CODES
 from backend.settings import Settings
 from backend.store import jobs
@@ -32,9 +34,15 @@ from backend.store.transactions import PostgresTransactionLog
 log = structlog.get_logger("worker")
 
 ADVANCE = "bridge.advance"
+CUSTODIAN = "custodian"
 INDEX_SECONDS = 0.1
 SEND_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
+#: How often the chain is looked through for what the bridge takes up, the reserve is tended, and
+#: open drafts are checked by those who sign on this machine.
+DISCOVER_SECONDS = 1.0
+RESERVE_SECONDS = 1.0
+SIGN_SECONDS = 1.0
 STALLED_SECONDS = 15.0
 DURABLE_SECONDS = 5.0
 #: A transaction that waits so long gets higher fees.
@@ -75,9 +83,20 @@ class Worker:
         self._indexer = Indexer(rpc, deployment, self._database, self._publisher, CODES)
         transactions = self._transactions = PostgresTransactionLog(self._database)
         self._sender = Sender(rpc, transactions, clock, confirmations=settings.confirmations)
-        contracts = Contracts(rpc, deployment)
-        self._bridge = Bridge(self._database, contracts, self._sender, transactions)
+        custody = load_custody(settings.custody)
+        self._bridge = Bridge(
+            self._database,
+            Contracts(rpc, deployment),
+            self._sender,
+            transactions,
+            confirmations=settings.confirmations,
+            custody=custody,
+            accounts=connected_accounts(custody),
+            custodian=self._custodian,
+            signing_keys=self._signing_keys,
+        )
         self._payer: Key | None = None
+        self._sign_as = settings.signers
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
@@ -88,6 +107,9 @@ class Worker:
             self._forever("index", INDEX_SECONDS, self._in_thread(self._indexer.advance)),
             self._forever("send", SEND_SECONDS, self._in_thread(self._send)),
             self._forever("bump", STUCK_SECONDS / 2, self._in_thread(self._bump)),
+            self._forever("discover", DISCOVER_SECONDS, self._in_thread(self._bridge.discover)),
+            self._forever("reserve", RESERVE_SECONDS, self._in_thread(self._bridge.tend_reserve)),
+            self._forever("sign", SIGN_SECONDS, self._in_thread(self._bridge.signers.sign_all)),
             self._forever("jobs", 0.0, self._work),
         ]
         loops += [
@@ -115,6 +137,15 @@ class Worker:
         for task in broken:
             task.result()
         log.info("stopped")
+
+    def _custodian(self) -> Key | None:
+        """The key that begins deliveries, where this machine has it."""
+        found = self._signing_keys()
+        return next((key for key in found if key.name == CUSTODIAN), None)
+
+    def _signing_keys(self) -> list[Key]:
+        """Keys of the signers that this machine is to sign for, by the setting `sign_as`."""
+        return [self._keys.get(name) for name in self._sign_as]
 
     # ── loops ────────────────────────────────────────────────────────────────────────────────
 

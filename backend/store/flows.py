@@ -130,19 +130,8 @@ class Flows:
         self._postpone(flow, pause, flow.attempts + 1, reason)
 
     def _postpone(self, flow: Flow, seconds: int, attempts: int, reason: str | None) -> None:
-        table = bridge_flows
         with self._database.begin() as connection:
-            connection.execute(
-                update(table)
-                .where(
-                    table.c.kind == flow.kind, table.c.id == flow.id, table.c.state == flow.state
-                )
-                .values(
-                    due_at=func.now() + timedelta(seconds=seconds),
-                    attempts=attempts,
-                    reason=reason,
-                )
-            )
+            postpone_flow(connection, flow, seconds, attempts, reason)
 
     def reopen(self, kind: str, flow_id: str, state: str, reason: str) -> Flow:
         """A person sends a flow on after looking at what broke it."""
@@ -244,6 +233,26 @@ def move_flow(
             insert(bridge_steps).values(kind=flow.kind, id=flow.id, state=state, reason=reason)
         )
     return _as_flow(moved)
+
+
+def postpone_flow(
+    connection: Connection,
+    flow: Flow,
+    seconds: int,
+    attempts: int = 0,
+    reason: str | None = None,
+) -> None:
+    """Look at a flow again in `seconds`, unless somebody moved it meanwhile."""
+    table = bridge_flows
+    connection.execute(
+        update(table)
+        .where(table.c.kind == flow.kind, table.c.id == flow.id, table.c.state == flow.state)
+        .values(
+            due_at=func.now() + timedelta(seconds=seconds),
+            attempts=attempts,
+            reason=reason,
+        )
+    )
 
 
 def flows_at(

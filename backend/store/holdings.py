@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from backend.domain.classes import CreditClass
+from backend.domain.classes import CreditClass, UnitType
 from backend.domain.serials import Interval, merge, subtract
 from backend.errors import InvalidValue, UnmappedLabel
 
@@ -36,6 +36,29 @@ def touching(connection: Connection, interval: Interval) -> Sequence[Row[Any]]:
         _TOUCHING,
         {"series": str(interval.series), "first": interval.first, "last": interval.last},
     ).all()
+
+
+def imported_classes(
+    connection: Connection, interval: Interval
+) -> list[tuple[Interval, CreditClass]]:
+    """Parts of an interval whose imported row makes a class, with it; other parts are left out."""
+    found = []
+    for row in touching(connection, interval):
+        if row.kind == "retirement" or row.cohort is None or row.unmapped:
+            continue
+        if row.vintage_start is None or row.vintage_end is None:
+            continue
+        credit_class = CreditClass(
+            row.programme,
+            row.project,
+            UnitType.CREDIT,
+            row.vintage_start,
+            row.vintage_end,
+            tuple(row.cohort),
+        )
+        first, last = max(row.first, interval.first), min(row.last, interval.last)
+        found.append((Interval(interval.series, first, last), credit_class))
+    return found
 
 
 def require_in_registry(

@@ -1,0 +1,319 @@
+"""A delivery: requested on chain → begun → asked → dispatched → finalised, rejected or refunded.
+
+The chain decides the state; the flow does what is next at the registry. `begin` is final on chain
+before the registry is touched, so a holder who could refund alone is never paid twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.chain.abi import encode_call
+from backend.chain.keys import Key
+from backend.domain.classes import as_yyyymmdd
+from backend.domain.deliveries import Finalisation, Periods, Phase, Rejection, State
+from backend.domain.registry_answers import Answer, AnswerState, BreakKind
+from backend.domain.registry_requests import SerialRange, TransferRequest
+from backend.domain.serials import Interval
+from backend.errors import CausewayError, ChainRejected
+from backend.store.flows import Flow, add_flow
+from backend.store.queries import delivering
+from backend.store.statements import StatementState
+
+DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class OnChain:
+    """A delivery as the contract has it now."""
+
+    phase: Phase
+    periods: Periods
+    broken: bool
+
+
+class DeliveryFlow:
+    """The deliveries of one deployment."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def discover(self, final_block: int) -> int:
+        """Take up requests of final chain blocks; returns how many were new."""
+        with self._parts.database.begin() as connection:
+            found = delivering.new_requests(connection, final_block)
+            for one in found:
+                add_flow(
+                    connection,
+                    DELIVERY,
+                    str(one.delivery_id),
+                    "requested",
+                    {
+                        "holder": one.holder,
+                        "recipient": one.registry_account,
+                        "serials": str(SerialRange.of(one.serials)),
+                    },
+                    class_id=one.class_id,
+                    first_position=one.first_position,
+                    tonnes=one.serials.tonnes,
+                    deadline=one.deadline,
+                )
+            return len(found)
+
+    def on_chain(self, delivery_id: str) -> OnChain:
+        """State and times by the contract itself."""
+        contracts = self._parts.services.contracts
+        found = contracts.read("Deliveries", "delivery", int(delivery_id))
+        periods = contracts.read("Deliveries", "periods")
+        phase = Phase(
+            State(found["state"]), found["requestedAt"], found["begunAt"], found["expiresAt"]
+        )
+        return OnChain(
+            phase,
+            Periods(periods["request"], periods["transfer"], periods["grace"]),
+            bool(found["broken"]),
+        )
+
+    def advance(self, flow: Flow, custodian: Key | None) -> None:
+        """One step. `custodian`: the key that may begin and dispatch, if this machine has one."""
+        now = self.on_chain(flow.id)
+        state = now.phase.state
+        if state is State.FINALISED:
+            self._parts.flows.move(flow, "finalised", ended=True)
+        elif state in (State.REFUNDED, State.REFUNDED_DISPUTED):
+            self._refunded(flow, state)
+        elif state is State.REJECTED:
+            self._wait_for_holder(flow, "rejected: the holder may refund")
+        elif state is State.REQUESTED:
+            self._begin(flow, now, custodian)
+        elif state in (State.BEGUN, State.DISPATCHED):
+            self._transfer(flow, now, custodian)
+
+    def _wait_for_holder(self, flow: Flow, reason: str) -> None:
+        if flow.state == "rejected":
+            self._parts.flows.wait(flow, SLOW_SECONDS, reason)
+        else:
+            self._parts.flows.move(flow, "rejected", reason=reason, wait=POLL_SECONDS)
+
+    # ── begin ────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, flow: Flow, now: OnChain, custodian: Key | None) -> None:
+        chain_time = self._parts.services.chain_time()
+        if not now.phase.can_begin(now.periods, chain_time):
+            reason = "too late to begin: the holder may refund at the deadline"
+            self._parts.flows.wait(flow, SLOW_SECONDS, reason)
+            return
+        found = self._parts.holdings.holding(serials_of(flow))
+        if found is None or found[1] != serials_of(flow):
+            self._not_there(flow)
+            return
+        if custodian is None:
+            reason = "a custodian has to begin it: causeway delivery begin"
+            self._parts.flows.wait(flow, SLOW_SECONDS, reason)
+            return
+        self._send(flow, "begin", (int(flow.id),), custodian)
+
+    def _not_there(self, flow: Flow) -> None:
+        """Serials that no connected account holds whole: not begun, so the holder can refund."""
+        serials = serials_of(flow)
+        if not self._parts.holdings.connected(serials.series.programme):
+            reason = "no registry is connected: causeway delivery begin, then dispatch"
+            self._parts.flows.wait(flow, SLOW_SECONDS, reason)
+            return
+        self._parts.breaks.report(
+            f"delivery {flow.id} serials-missing",
+            "serials-missing",
+            f"{serials} of delivery {flow.id} lies in no live block of the trust accounts",
+            {"serials": str(serials)},
+            flow_kind=flow.kind,
+            flow=flow.id,
+            class_id=flow.class_id,
+        )
+        self._parts.flows.wait(flow, SLOW_SECONDS, "its serials are in no live block")
+
+    def _send(self, flow: Flow, function: str, args: tuple[Any, ...], custodian: Key) -> None:
+        """A custodian's call, once: the contract refuses the second."""
+        services = self._parts.services
+        to = services.contracts.deployment["Deliveries"]
+        last = flow.content.get(f"{function}_key")
+        key = services.next_key(f"delivery-{function}", f"{services.chain_id}:{flow.id}", last)
+        if not services.is_under_way(key):
+            data = encode_call("Deliveries", function, args)
+            services.sender.submit(key, custodian, to, data)
+        content = {**flow.content, f"{function}_key": key}
+        self._parts.flows.move(flow, flow.state, content=content, wait=POLL_SECONDS)
+
+    # ── at the registry ──────────────────────────────────────────────────────────────────────
+
+    def _transfer(self, flow: Flow, now: OnChain, custodian: Key | None) -> None:
+        final = self._parts.services.final_number()
+        with self._parts.database.read() as connection:
+            begun = delivering.is_begun(connection, int(flow.id), final)
+        if not begun:
+            self._parts.flows.wait(flow, POLL_SECONDS, "begun, and not yet final")
+            return
+        if flow.content.get("statement"):
+            self._follow_statement(flow)
+            return
+        serials = serials_of(flow)
+        held = self._held_request(flow)
+        if held is None:
+            found = self._parts.holdings.holding(serials)
+            if found is None or found[1] != serials:
+                self._not_there(flow)
+                return
+            request = TransferRequest(
+                f"dlv-{self._parts.services.chain_id}-{flow.id}",
+                found[0].account,
+                SerialRange.of(serials),
+                str(flow.content["recipient"]),
+                flow.deadline,
+                now.phase.expires_at,
+                f"Causeway delivery {flow.id}",
+            )
+            self._parts.requests.keep(DELIVERY, flow.id, request)
+            content = {**flow.content, "reference": request.reference}
+            flow = self._parts.flows.move(flow, "asked", content=content)
+        self._hear(flow, now, custodian)
+
+    def _held_request(self, flow: Flow) -> TransferRequest | None:
+        for one in self._parts.requests.of_flow(DELIVERY, flow.id):
+            if isinstance(one.request, TransferRequest):
+                return one.request
+        return None
+
+    def _hear(self, flow: Flow, now: OnChain, custodian: Key | None) -> None:
+        held = self._parts.requests.of_flow(DELIVERY, flow.id)[0]
+        assert isinstance(held.request, TransferRequest)
+        answer = held.answer
+        if answer is None or not answer.state.is_final:
+            account = self._parts.holdings.by_text(str(held.request.account))
+            heard = account.client.transfer(held.request)
+            followed = self._parts.requests.hear(heard, flow.class_id)
+            other = [one for one in followed.breaks if one.kind is BreakKind.OTHER_SERIALS]
+            if followed.stops or other:
+                # The recipient got other credits than the burnt ones: nothing is recorded.
+                detail = "; ".join(one.detail for one in followed.breaks)
+                self._parts.break_off(flow, "other-delivery", detail, {"answer": heard.as_json()})
+                return
+            answer = followed.answer
+        if answer.state is AnswerState.DONE:
+            self._finalise(flow, answer)
+        elif answer.state in (AnswerState.REJECTED, AnswerState.EXPIRED, AnswerState.REFUSED):
+            self._reject(flow, answer)
+        elif answer.state is AnswerState.ACCEPTED:
+            self._dispatch(flow, now, answer, custodian)
+        else:
+            self._parts.flows.retry(flow, answer.reason or "the registry's answer is not known")
+
+    def _dispatch(self, flow: Flow, now: OnChain, answer: Answer, custodian: Key | None) -> None:
+        """The registry waits for the recipient: say so on chain, with its reference."""
+        if now.phase.can_dispatch() and answer.registry_reference and custodian is not None:
+            expires = min(answer.expires_at or now.phase.expires_at, now.phase.expires_at)
+            if expires > self._parts.services.chain_time():
+                args = (int(flow.id), answer.registry_reference, expires)
+                try:
+                    self._send(flow, "dispatch", args, custodian)
+                except ChainRejected as error:
+                    # Not needed for any end of it: the latest expiry stands.
+                    self._parts.flows.wait(flow, SLOW_SECONDS, error.message)
+                return
+        if flow.state != "dispatched":
+            self._parts.flows.move(flow, "dispatched", wait=POLL_SECONDS)
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS, "the recipient has not accepted yet")
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────
+
+    def _finalise(self, flow: Flow, answer: Answer) -> None:
+        assert answer.registry_date is not None
+        done = Finalisation(
+            int(flow.id),
+            answer.registry_reference,
+            as_yyyymmdd(answer.registry_date),
+            answer.evidence,
+        )
+        self._state(flow, "Finalisation", done.message(), "delivered")
+
+    def _reject(self, flow: Flow, answer: Answer) -> None:
+        reason = (answer.reason or answer.state.value)[:200]
+        refused = Rejection(int(flow.id), reason, answer.evidence)
+        self._state(flow, "Rejection", refused.message(), "refused")
+
+    def _state(self, flow: Flow, kind: str, message: Mapping[str, Any], state: str) -> None:
+        drafted = self._parts.statements.draft(
+            kind, message, flow=(DELIVERY, flow.id), class_id=flow.class_id
+        )
+        content = {**flow.content, "statement": drafted.id}
+        self._parts.flows.move(flow, state, content=content, wait=POLL_SECONDS)
+
+    def _follow_statement(self, flow: Flow) -> None:
+        held = self._parts.statements.stored.get(str(flow.content["statement"]))
+        if held.state is StatementState.FAILED:
+            self._parts.break_off(flow, "statement-failed", held.reason or "", {"id": held.id})
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS, held.reason)
+
+    def _refunded(self, flow: Flow, state: State) -> None:
+        """The holder has the tokens again. What the registry did all the same is a break."""
+        held = self._parts.requests.of_flow(DELIVERY, flow.id)
+        answer = self._last_answer(flow) if held else None
+        if answer is not None and answer.state is AnswerState.DONE:
+            self._record_break(flow, answer)
+            return
+        disputed = state is State.REFUNDED_DISPUTED
+        if answer is not None and not answer.state.is_final:
+            reason = "refunded while the registry had not ended the transfer"
+            self._parts.breaks.report(
+                f"delivery {flow.id} open-at-registry",
+                "open-at-registry",
+                f"delivery {flow.id} was {reason}: cancel it there",
+                {"answer": answer.as_json()},
+                flow_kind=flow.kind,
+                flow=flow.id,
+                class_id=flow.class_id,
+            )
+        ending = "refunded, disputed" if disputed else "refunded"
+        self._parts.flows.move(flow, ending, ended=True)
+
+    def _last_answer(self, flow: Flow) -> Answer | None:
+        """The newest word of the registry, asked once more."""
+        held = self._parts.requests.of_flow(DELIVERY, flow.id)[0]
+        if held.answer is not None and held.answer.state.is_final:
+            return held.answer
+        assert isinstance(held.request, TransferRequest)
+        try:
+            account = self._parts.holdings.by_text(str(held.request.account))
+            heard = account.client.look_up(held.request.reference)
+        except CausewayError:
+            return held.answer
+        if heard is None:
+            return held.answer
+        return self._parts.requests.hear(heard, flow.class_id).answer
+
+    def _record_break(self, flow: Flow, answer: Answer) -> None:
+        """The recipient has the credits, the holder the tokens: the custodian's shortfall."""
+        assert answer.registry_date is not None
+        done = Finalisation(
+            int(flow.id),
+            answer.registry_reference,
+            as_yyyymmdd(answer.registry_date),
+            answer.evidence,
+        )
+        self._parts.statements.draft(
+            "Finalisation",
+            done.message(),
+            flow=(DELIVERY, flow.id),
+            class_id=flow.class_id,
+            extra={"function": "recordBreak"},
+        )
+        detail = f"delivery {flow.id} was refunded and delivered: {answer.registry_reference}"
+        self._parts.break_off(flow, "paid-twice", detail, {"answer": answer.as_json()})
+
+
+def serials_of(flow: Flow) -> Interval:
+    """The serials that a delivery names."""
+    return SerialRange.parse(str(flow.content["serials"])).interval

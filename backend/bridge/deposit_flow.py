@@ -1,0 +1,166 @@
+"""A deposit: notice → immobilised in a trust account → receipt → approvals → report → minted.
+
+Where the programme allows no tokens the credits stay in custody as a ledger: the flow ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.bridge.receipts import Terms
+from backend.bridge.selection import Lot
+from backend.domain.classes import CreditClass
+from backend.domain.custody import MAX_INTERVALS
+from backend.domain.registry_requests import SerialRange, check_reference
+from backend.domain.serials import merge, subtract
+from backend.errors import InvalidValue, RuleError
+from backend.store.custody import Custody, ReceiptState
+from backend.store.flows import Flow
+from backend.store.holdings import imported_classes
+from backend.store.queries import registry
+
+DEPOSIT = "deposit"
+#: How long a notice waits for its credits, in seconds.
+NOTICE_SECONDS = 30 * 86_400
+
+#: Why no receipt may be made of serials in an account; empty when one may.
+Bars = Callable[[str, Sequence[SerialRange]], Sequence[str]]
+
+
+class DepositFlow:
+    """The deposits of one deployment; `bars` says what programme, consent and duplicates forbid."""
+
+    def __init__(self, parts: Parts, bars: Bars, ledger_only: Callable[[str], bool]) -> None:
+        self._parts = parts
+        self._bars = bars
+        self._ledger_only = ledger_only
+        self._custody = Custody(parts.database)
+
+    def give_notice(
+        self,
+        reference: str,
+        account: str,
+        serials: Sequence[SerialRange],
+        recipient: str,
+        terms: Terms,
+    ) -> Flow:
+        """A depositor says what they will move into which trust account, and who gets tokens.
+
+        The same notice again gives the one that is there. Raises InvalidValue when the serials
+        overlap each other or are of several spaces.
+        """
+        check_reference(reference)
+        if not 1 <= len(serials) <= MAX_INTERVALS:
+            raise InvalidValue("serials", len(serials), f"needs 1 … {MAX_INTERVALS} ranges")
+        ordered = sorted(serials)
+        for one, other in pairwise(ordered):
+            if one.overlaps(other):
+                raise InvalidValue("serials", str(other), f"overlaps {one}")
+        content = {
+            "account": account,
+            "serials": [str(one) for one in serials],
+            "recipient": recipient,
+            "account_id": "0x" + terms.account.hex(),
+            "terms_hash": "0x" + terms.terms_hash.hex(),
+        }
+        made = self._parts.flows.begin(
+            DEPOSIT,
+            reference,
+            "noticed",
+            content,
+            tonnes=sum(one.tonnes for one in serials),
+            deadline=self._parts.services.chain_time() + NOTICE_SECONDS,
+        )
+        if dict(made.content) | content != dict(made.content):
+            raise InvalidValue("reference", reference, "was used for another deposit")
+        return made
+
+    def advance(self, flow: Flow) -> None:
+        """One step; harmless to repeat."""
+        if flow.state == "noticed":
+            self._look(flow)
+        elif flow.state == "immobilised":
+            self._draft(flow)
+        elif flow.state == "receipt":
+            self._follow(flow)
+
+    def _look(self, flow: Flow) -> None:
+        account = self._parts.holdings.by_text(str(flow.content["account"]))
+        inventory = account.client.inventory(account.account)
+        missing = [one for one in _serials(flow) if inventory.holding(one) is None]
+        if not missing:
+            self._parts.flows.move(flow, "immobilised")
+        elif flow.deadline is not None and self._parts.services.chain_time() > flow.deadline:
+            reason = f"{missing[0]} did not arrive in time"
+            self._parts.flows.move(flow, "failed", ended=True, reason=reason)
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS, f"{missing[0]} is not there yet")
+
+    def _draft(self, flow: Flow) -> None:
+        account = str(flow.content["account"])
+        serials = _serials(flow)
+        if self._ledger_only(account.partition(":")[0]):
+            reason = "the programme allows no tokens: kept as a ledger"
+            self._parts.flows.move(flow, "kept", ended=True, reason=reason)
+            return
+        bars = self._bars(account, serials)
+        if bars:
+            self._parts.flows.wait(flow, SLOW_SECONDS, "; ".join(bars))
+            return
+        try:
+            lot = self._lot(serials)
+        except RuleError as error:
+            # The next import may say what the credits are.
+            self._parts.flows.wait(flow, SLOW_SECONDS, error.message)
+            return
+        terms = Terms(
+            bytes.fromhex(str(flow.content["account_id"])[2:]),
+            bytes.fromhex(str(flow.content["terms_hash"])[2:]),
+        )
+        until = flow.content.get("valid_until")
+        if until is None:
+            # Kept before it is drafted: the same receipt, with the same id, after a crash.
+            until = self._parts.services.chain_time() + terms.valid_seconds
+            content = {**flow.content, "valid_until": until}
+            flow = self._parts.flows.move(flow, flow.state, content=content)
+        held = self._parts.receipts.draft(
+            lot, str(flow.content["recipient"]), terms, valid_until=int(until)
+        )
+        content = {**flow.content, "receipt": held.id}
+        self._parts.flows.move(flow, "receipt", content=content, class_id=lot.credit_class.token_id)
+
+    def _lot(self, serials: Sequence[SerialRange]) -> Lot:
+        """One class over all of the serials; raises InvalidValue naming what does not fit."""
+        intervals = tuple(one.interval for one in serials)
+        classes: set[CreditClass] = set()
+        rows: dict[int, registry.RegistryBlock] = {}
+        with self._parts.database.read() as connection:
+            for interval in intervals:
+                parts = imported_classes(connection, interval)
+                missing = subtract([interval], merge(part for part, _ in parts))
+                if missing:
+                    rule = "is in no imported row with a class: import the newest export"
+                    raise InvalidValue("serials", str(missing[0]), rule)
+                classes |= {credit_class for _, credit_class in parts}
+                wanted = (str(interval.series), interval.first, interval.last)
+                for row in registry.blocks_holding(connection, [wanted]):
+                    rows[row.id] = row
+        if len(classes) > 1:
+            named = "; ".join(sorted(map(str, classes)))
+            raise InvalidValue("serials", len(serials), f"are of several classes: {named}")
+        return Lot(classes.pop(), intervals, tuple(rows.values()))
+
+    def _follow(self, flow: Flow) -> None:
+        held = self._custody.receipt(str(flow.content["receipt"]))
+        if held.state is ReceiptState.MINTED:
+            self._parts.flows.move(flow, "minted", ended=True)
+        elif held.state in (ReceiptState.CANCELLED, ReceiptState.FAILED):
+            self._parts.flows.move(flow, held.state.value, ended=True, reason=held.reason)
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS, held.reason)
+
+
+def _serials(flow: Flow) -> list[SerialRange]:
+    return [SerialRange.parse(text) for text in flow.content["serials"]]

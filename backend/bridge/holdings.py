@@ -1,0 +1,117 @@
+"""What lies live in the trust accounts: from the registry itself, or from the custodian's exports.
+
+An account with a client is asked. An account without one is held by the custodian alone: what its
+receipts name and the newest imported export does not show as gone is live there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.domain.registry_requests import Inventory, RegistryAccount, SerialRange
+from backend.domain.serials import Interval
+from backend.errors import InvalidValue, NotFound
+from backend.registries.clients.protocol import RegistryClient
+from backend.store.database import Database
+from backend.store.queries import custody_holdings
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Live serials in an account; `account` as receipts name it (keccak256 of its text)."""
+
+    serials: Interval
+    account: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Everything live in the trust accounts as of a moment (Unix seconds).
+
+    `other`: blocks of programmes without a series on chain, which are kept as a ledger only.
+    """
+
+    as_of: int
+    holdings: tuple[Holding, ...]
+    other: tuple[SerialRange, ...] = ()
+
+    def account_of(self, serials: Interval) -> bytes | None:
+        """The account in which one live block holds all of these serials, None when none does."""
+        for one in self.holdings:
+            if one.serials.contains(serials):
+                return one.account
+        return None
+
+
+class Account(Protocol):
+    """A trust account and the registry's client that knows what is in it."""
+
+    @property
+    def account(self) -> RegistryAccount: ...
+
+    @property
+    def client(self) -> RegistryClient: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedAccount:
+    """A trust account at a registry that we can ask."""
+
+    account: RegistryAccount
+    client: RegistryClient
+
+
+class Holdings:
+    """The trust accounts of one deployment."""
+
+    def __init__(self, database: Database, accounts: Sequence[ConnectedAccount] = ()) -> None:
+        self._database = database
+        self.accounts = tuple(accounts)
+
+    def connected(self, programme: str) -> list[ConnectedAccount]:
+        """The accounts of one programme that we can ask."""
+        return [one for one in self.accounts if one.account.programme == programme]
+
+    def by_text(self, text: str) -> ConnectedAccount:
+        """The account of this text; raises NotFound."""
+        for one in self.accounts:
+            if str(one.account) == text:
+                return one
+        raise NotFound(f"{text} is no trust account with a registry to ask", account=text)
+
+    def holding(self, serials: Interval) -> tuple[ConnectedAccount, Interval] | None:
+        """The account that has the first of these serials, and the part that its block holds."""
+        for one in self.connected(serials.series.programme):
+            for block in one.client.inventory(one.account).blocks:
+                held = block.serials
+                if held.space == str(serials.series) and held.first <= serials.first <= held.last:
+                    last = min(held.last, serials.last)
+                    return one, Interval(serials.series, serials.first, last)
+        return None
+
+    def now(self, chain_time: int) -> Held:
+        """Everything live now; raises RegistryUnavailable when one registry does not answer.
+
+        The moment is the oldest answer's, and never later than the chain's own time.
+        """
+        inventories = [one.client.inventory(one.account) for one in self.accounts]
+        holdings, other = _split(inventories)
+        asked = {one.account.id for one in self.accounts}
+        with self._database.read() as connection:
+            kept = custody_holdings.live_in_custody(connection, asked)
+        holdings += [Holding(serials, account) for serials, account in kept]
+        moments = [inventory.as_of for inventory in inventories]
+        return Held(min([chain_time, *moments]), tuple(holdings), tuple(other))
+
+
+def _split(inventories: Iterable[Inventory]) -> tuple[list[Holding], list[SerialRange]]:
+    holdings, other = [], []
+    for inventory in inventories:
+        for block in inventory.blocks:
+            try:
+                holdings.append(Holding(block.serials.interval, inventory.account.id))
+            except InvalidValue:
+                other.append(block.serials)
+    return holdings, other

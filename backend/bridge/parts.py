@@ -1,0 +1,68 @@
+"""What every flow of the bridge works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.bridge.approvals import Services
+from backend.bridge.confirmations import Confirmations
+from backend.bridge.holdings import Holdings
+from backend.bridge.receipts import Receipts
+from backend.bridge.reserve import ReserveKeeper
+from backend.bridge.statements import SignedStatements
+from backend.store.breaks import Breaks
+from backend.store.database import Database
+from backend.store.flows import Flow, Flows
+from backend.store.queries.reading import chain_head
+from backend.store.registry_requests import RegistryRequests
+
+#: How often a flow looks again, in seconds: at a registry or the chain, or for what takes longer.
+POLL_SECONDS = 1
+SLOW_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One deployment's services, stores and the other parts of the bridge."""
+
+    services: Services
+    holdings: Holdings
+    receipts: Receipts
+    confirmations: Confirmations
+    statements: SignedStatements
+    reserve: ReserveKeeper
+
+    @property
+    def database(self) -> Database:
+        return self.services.database
+
+    @property
+    def flows(self) -> Flows:
+        return Flows(self.services.database)
+
+    @property
+    def requests(self) -> RegistryRequests:
+        return RegistryRequests(self.services.database)
+
+    @property
+    def breaks(self) -> Breaks:
+        return Breaks(self.services.database)
+
+    def has_caught_up(self) -> bool:
+        """Whether the index shows the chain's newest block."""
+        with self.database.read() as connection:
+            indexed = chain_head(connection).number
+        return indexed >= self.services.contracts.rpc.block_number()
+
+    def break_off(self, flow: Flow, kind: str, detail: str, evidence: dict[str, object]) -> None:
+        """End a flow with a reported break: a person looks before anything goes on."""
+        self.breaks.report(
+            f"{flow.kind} {flow.id} {kind} {detail}"[:500],
+            kind,
+            detail,
+            evidence,
+            flow_kind=flow.kind,
+            flow=flow.id,
+            class_id=flow.class_id,
+        )
+        self.flows.move(flow, "broken", ended=True, reason=detail)

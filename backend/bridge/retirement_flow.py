@@ -1,0 +1,234 @@
+"""A retirement at a registry: planned → asked → done → confirming → confirmed, or failed.
+
+One retirement is a run of positions on consecutive serials of one live block, so one instruction.
+The registry chooses serials: what it really retired is confirmed, if it can be true; else a break
+is reported and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from backend.bridge.certificates import RETIREMENT
+from backend.bridge.instructions import instruction_for
+from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.domain.classes import as_yyyymmdd
+from backend.domain.custody import RegistryRetirement
+from backend.domain.records import RegistryFailure
+from backend.domain.registry_answers import Answer, AnswerState
+from backend.domain.registry_requests import RetirementRequest, SerialRange
+from backend.domain.serials import Interval
+from backend.errors import InvalidValue, RuleError
+from backend.store.custody import ConfirmationState, Custody
+from backend.store.flows import Flow, add_flow, move_flow
+from backend.store.queries import consumed, lookup
+
+#: A registry that refuses so often is not asked by a machine again.
+MAX_REFUSALS = 3
+#: Expected serials that no account holds after so many looks are a break.
+MAX_MISSING = 60
+
+
+class RetirementFlow:
+    """The retirements of one deployment."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._custody = Custody(parts.database)
+
+    def advance(self, flow: Flow) -> None:
+        """One step; harmless to repeat."""
+        if self._is_settled(flow):
+            self._parts.flows.move(flow, "confirmed", ended=True)
+        elif flow.state == "planned":
+            self._ask(flow)
+        elif flow.state == "asked":
+            self._hear(flow)
+        elif flow.state == "done":
+            self._confirm(flow)
+        elif flow.state == "confirming":
+            self._follow_confirmation(flow)
+
+    def _is_settled(self, flow: Flow) -> bool:
+        """Whether the chain has settled these positions, whoever recorded it."""
+        assert flow.class_id is not None
+        first, end = _span(flow)
+        with self._parts.database.read() as connection:
+            runs = consumed.settled_runs(connection, flow.class_id)
+        return sum(max(0, min(end, r.end) - max(first, r.first)) for r in runs) == end - first
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, flow: Flow) -> None:
+        assert flow.class_id is not None
+        first, end = _span(flow)
+        with self._parts.database.read() as connection:
+            positions = lookup.position_map(connection, flow.class_id)
+            expected = next(iter(positions.pieces(first, end))).serials
+        if not self._parts.holdings.connected(expected.series.programme):
+            # A person retires at the registry and `causeway confirm-retirement` records it.
+            self._parts.flows.wait(flow, SLOW_SECONDS, "no registry is connected: confirm by hand")
+            return
+        found = self._parts.holdings.holding(expected)
+        if found is None:
+            self._missing(flow, expected)
+            return
+        account, serials = found
+        flow = self._cut(flow, serials.tonnes)
+        attempt = int(flow.content.get("attempt", 1))
+        request = RetirementRequest(
+            f"ret-{self._parts.services.chain_id}-{self._short(flow)}-{first}-{attempt}",
+            account.account,
+            SerialRange.of(serials),
+            instruction_for(self._parts, flow, serials.series.programme),
+        )
+        self._parts.requests.keep(RETIREMENT, flow.id, request)
+        content = {**flow.content, "reference": request.reference}
+        asked = self._parts.flows.move(flow, "asked", content=content)
+        self._hear(asked)
+
+    def _short(self, flow: Flow) -> str:
+        """A class's name inside a reference: its low half names class, the high the project."""
+        return f"{flow.class_id:064x}"[:8] + f"{flow.class_id:064x}"[32:40]
+
+    def _cut(self, flow: Flow, tonnes: int) -> Flow:
+        """Keep the first tonnes of a flow; the rest becomes a retirement of its own."""
+        assert flow.first_position is not None
+        assert flow.tonnes is not None
+        if tonnes >= flow.tonnes:
+            return flow
+        with self._parts.database.begin() as connection:
+            rest = flow.first_position + tonnes
+            add_flow(
+                connection,
+                RETIREMENT,
+                f"{flow.class_id}:{rest}",
+                "planned",
+                {"certificate": flow.content["certificate"]},
+                class_id=flow.class_id,
+                first_position=rest,
+                tonnes=flow.tonnes - tonnes,
+            )
+            return move_flow(connection, flow, flow.state, tonnes=tonnes)
+
+    def _missing(self, flow: Flow, expected: Interval) -> None:
+        """Serials that are gone: the registry may have chosen them for another retirement, whose
+        confirmation will exchange them; waited for, but not for ever.
+        """
+        looks = int(flow.content.get("missing", 0)) + 1
+        if looks > MAX_MISSING:
+            detail = f"{expected} lies in no trust account"
+            self._parts.break_off(flow, "serials-missing", detail, {"expected": str(expected)})
+            return
+        content = {**flow.content, "missing": looks}
+        reason = f"{expected} is not in the accounts' inventory"
+        self._parts.flows.move(flow, "planned", content=content, wait=POLL_SECONDS, reason=reason)
+
+    # ── hearing ──────────────────────────────────────────────────────────────────────────────
+
+    def _hear(self, flow: Flow) -> None:
+        held = self._parts.requests.get(str(flow.content["reference"]))
+        assert isinstance(held.request, RetirementRequest)
+        answer = held.answer
+        if answer is None or not answer.state.is_final:
+            account = self._parts.holdings.by_text(str(held.request.account))
+            followed = self._parts.requests.hear(account.client.retire(held.request), flow.class_id)
+            if followed.stops:
+                detail = "; ".join(one.detail for one in followed.breaks)
+                self._parts.flows.move(flow, "broken", ended=True, reason=detail)
+                return
+            answer = followed.answer
+        if answer.state is AnswerState.DONE:
+            self._confirm(self._parts.flows.move(flow, "done"))
+        elif answer.state.is_final:
+            self._refused(flow, answer)
+        elif answer.state is AnswerState.UNKNOWN:
+            self._parts.flows.retry(flow, answer.reason or "the registry's answer is not known")
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS, "the registry has not done it yet")
+
+    def _refused(self, flow: Flow, answer: Answer) -> None:
+        """Nothing happened there: asked anew with a reference of its own, or failed at last."""
+        attempt = int(flow.content.get("attempt", 1))
+        reason = answer.reason or "the registry refused"
+        if attempt < MAX_REFUSALS:
+            content = {**flow.content, "attempt": attempt + 1}
+            pause = POLL_SECONDS * attempt
+            self._parts.flows.move(flow, "planned", content=content, wait=pause, reason=reason)
+            return
+        assert flow.class_id is not None
+        first, end = _span(flow)
+        day = self._parts.services.chain_day()
+        failure = RegistryFailure(
+            flow.class_id, first, end - first, reason[:200], as_yyyymmdd(day), answer.evidence
+        )
+        self._parts.statements.draft(
+            "RegistryFailure",
+            failure.message(),
+            flow=(flow.kind, flow.id),
+            class_id=flow.class_id,
+        )
+        self._parts.flows.move(flow, "failed", ended=True, reason=reason)
+
+    # ── confirming ───────────────────────────────────────────────────────────────────────────
+
+    def _confirm(self, flow: Flow) -> None:
+        """Draft what the registry really retired, if it can be true."""
+        assert flow.class_id is not None
+        first, _ = _span(flow)
+        answer = self._parts.requests.get(str(flow.content["reference"])).answer
+        assert answer is not None
+        assert answer.registry_date is not None
+        try:
+            actual = tuple(part.interval for part in answer.serials)
+            retirement = RegistryRetirement(
+                flow.class_id,
+                first,
+                actual,
+                answer.registry_reference,
+                as_yyyymmdd(answer.registry_date),
+                answer.evidence,
+            )
+            self._require_possible(retirement)
+        except RuleError as error:
+            if not self._parts.has_caught_up():
+                self._parts.flows.retry(flow, error.message)
+                return
+            self._parts.break_off(
+                flow, "impossible-retirement", error.message, {"answer": answer.as_json()}
+            )
+            return
+        services = self._parts.services
+        drafted = self._custody.draft_confirmation(
+            retirement, services.chain_id, self._parts.confirmations.domain.contract
+        )
+        content = {**flow.content, "confirmation": drafted.id}
+        self._parts.flows.move(flow, "confirming", content=content, wait=POLL_SECONDS)
+
+    def _require_possible(self, retirement: RegistryRetirement) -> None:
+        """Actual serials lie in trust, in the same class, unconfirmed and in no open delivery."""
+        with self._parts.database.read() as connection:
+            positions = lookup.position_map(connection, retirement.class_id)
+            taken = consumed.open_delivery_of(connection, retirement.actual)
+        if taken is not None:
+            rule = f"are named by delivery {taken}, which is open"
+            raise InvalidValue("actual", [str(one) for one in retirement.actual], rule)
+        for exchange in positions.exchanges_for(retirement.first_position, retirement.actual):
+            positions.exchange(exchange)
+        positions.confirm(retirement.first_position, retirement.actual)
+
+    def _follow_confirmation(self, flow: Flow) -> None:
+        held = self._custody.confirmation(str(flow.content["confirmation"]))
+        if held.state is ConfirmationState.FAILED:
+            self._parts.break_off(
+                flow, "confirmation-failed", held.reason or "", {"confirmation": held.id}
+            )
+        elif held.state is not ConfirmationState.RECORDED:
+            self._parts.flows.wait(flow, POLL_SECONDS, held.reason)
+        # Recorded: `_is_settled` ends the flow when the index has it.
+        else:
+            self._parts.flows.wait(flow, POLL_SECONDS)
+
+
+def _span(flow: Flow) -> tuple[int, int]:
+    assert flow.first_position is not None
+    assert flow.tonnes is not None
+    return flow.first_position, flow.first_position + flow.tonnes

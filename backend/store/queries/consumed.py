@@ -1,0 +1,117 @@
+"""Positions that certificates consumed: what the bridge asks the registries to retire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from backend.domain.positions import Positions
+from backend.domain.serials import Interval
+from backend.store.queries.certificates import Consumption, consumption
+
+_NEW = text(
+    "SELECT c.certificate_id, c.class_id, c.exited, c.open_tonne, c.dust, c.kilograms"
+    " FROM certificates c WHERE c.block_number <= :block AND NOT EXISTS ("
+    "   SELECT FROM bridge_flows f WHERE f.kind = 'certificate'"
+    "   AND f.id = c.certificate_id::text)"
+    " ORDER BY c.block_number, c.log_index LIMIT :limit"
+)
+_ONE = text(
+    "SELECT class_id, exited, open_tonne, dust, kilograms FROM certificates"
+    " WHERE certificate_id = :certificate"
+)
+_STATE = text(
+    "SELECT minted, exited, open_tonne, dust FROM position_changes"
+    " WHERE class_id = :class_id AND block_number <= :block"
+    " ORDER BY block_number DESC, log_index DESC LIMIT 1"
+)
+_TEXTS = text(
+    "SELECT beneficiary, purpose, period, instruction_hash FROM certificate_details"
+    " WHERE certificate_id = :certificate"
+)
+_SETTLED = text(
+    "SELECT name, (args->>'firstPosition')::bigint AS first, (args->>'tonnes')::bigint AS tonnes,"
+    " args->>'kind' AS kind FROM chain_events WHERE contract IN ('RegistryRecords', 'Trust')"
+    " AND name IN ('RegistryRetirementRecorded', 'MadeGoodRecorded', 'PositionsSettled')"
+    " AND args->>'classId' = :class_id ORDER BY 2"
+)
+
+#: Serials of deliveries that have neither been finalised nor refunded.
+_DELIVERED = text(
+    "SELECT r.args->>'deliveryId' AS id FROM chain_events r WHERE r.contract = 'Deliveries'"
+    " AND r.name = 'DeliveryRequested' AND r.args->>'seriesId' = :series"
+    " AND (r.args->>'firstSerial')::bigint <= :last AND (r.args->>'firstSerial')::bigint"
+    "   + (r.args->>'tonnes')::bigint - 1 >= :first AND NOT EXISTS ("
+    "   SELECT FROM chain_events e WHERE e.contract = 'Deliveries'"
+    "   AND e.name IN ('DeliveryFinalised', 'DeliveryRefunded')"
+    "   AND e.args->>'deliveryId' = r.args->>'deliveryId') LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a public certificate says, for the registry's form."""
+
+    beneficiary: str
+    purpose: str
+    period: str
+    instruction_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRun:
+    """Positions [first, end) of a class that are settled: `confirmed`, `made good` or gone."""
+
+    first: int
+    end: int
+    how: str
+
+
+def new_certificates(connection: Connection, block: int, limit: int = 200) -> list[int]:
+    """Certificates up to a final chain block that the bridge has not taken up, oldest first."""
+    rows = connection.execute(_NEW, {"block": block, "limit": limit})
+    return [int(row.certificate_id) for row in rows]
+
+
+def consumed_by(connection: Connection, certificate_id: int) -> tuple[int, Sequence[Consumption]]:
+    """Class and pieces of one certificate, in the order they were taken."""
+    row = connection.execute(_ONE, {"certificate": certificate_id}).one()
+    class_id = int(row.class_id)
+    return class_id, consumption(class_id, row.exited, row.open_tonne, row.dust, row.kilograms)
+
+
+def counters_at(connection: Connection, class_id: int, block: int) -> Positions:
+    """A class's counters after a chain block."""
+    row = connection.execute(_STATE, {"class_id": class_id, "block": block}).first()
+    if row is None:
+        return Positions()
+    return Positions(row.minted, row.exited, row.open_tonne if row.dust else 0, row.dust)
+
+
+def words_of(connection: Connection, certificate_id: int) -> Words | None:
+    """The texts of a public certificate; None when it is private."""
+    row = connection.execute(_TEXTS, {"certificate": certificate_id}).first()
+    if row is None:
+        return None
+    return Words(row.beneficiary, row.purpose, row.period, row.instruction_hash)
+
+
+def open_delivery_of(connection: Connection, serials: Iterable[Interval]) -> int | None:
+    """An open delivery that names one of these serials, None when there is none."""
+    for one in serials:
+        given = {"series": "0x" + one.series.id.hex(), "first": one.first, "last": one.last}
+        found = connection.execute(_DELIVERED, given).scalar()
+        if found is not None:
+            return int(found)
+    return None
+
+
+def settled_runs(connection: Connection, class_id: int) -> list[SettledRun]:
+    """Everything settled in a class, by position."""
+    found = []
+    for row in connection.execute(_SETTLED, {"class_id": str(class_id)}):
+        how = {"RegistryRetirementRecorded": "confirmed", "MadeGoodRecorded": "made good"}
+        found.append(SettledRun(row.first, row.first + row.tonnes, how.get(row.name, "gone")))
+    return found
