@@ -27,7 +27,6 @@ from backend.registries.custody_file import Custody, load_custody
 from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
 from backend.store.flows import Flow
-from backend.store.releases import follow_releases
 from backend.store.transactions import PostgresTransactionLog
 
 log = structlog.get_logger("bridge")
@@ -81,11 +80,10 @@ class Bridge:
     # ── what is open ─────────────────────────────────────────────────────────────────────────
 
     def discover(self) -> None:
-        """Take up what final chain blocks brought: certificates, requests, released serials."""
+        """Take up what final chain blocks brought: certificates and requests."""
         final = self.services.final_number()
         self.certificates.discover(final)
         self.deliveries.discover(final)
-        follow_releases(self.services.database, final)
 
     def open_flows(self) -> list[tuple[str, str]]:
         """(kind, id) of everything that has not ended and is due: the sweeper's list."""
@@ -127,6 +125,8 @@ class Bridge:
 
     def tend_reserve(self) -> None:
         """Draft a reserve report when one is due or an approved receipt waits for it."""
+        if "Reserve" not in self.services.contracts.deployment.contracts:
+            return  # a deployment from before there were reports
         waiting = any(
             held.reason is not None and held.reason.startswith("waits for a reserve report")
             for held in self._custody.open_receipts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Any
 
 from backend.domain import custody, eip712
@@ -110,14 +110,6 @@ class GapKind(IntEnum):
     INVALIDATED = 1
     DISPUTED = 2
     CONVERTING = 3
-
-
-class Flags(IntFlag):
-    """Bits in the class's slot of CarbonCredits."""
-
-    NONE = 0
-    HELD = 1
-    HAS_GAP = 2
 
 
 def signing_domain(chain_id: int, events: str) -> eip712.SigningDomain:

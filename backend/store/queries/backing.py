@@ -6,14 +6,14 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from backend.domain.assignment import Exchange, Piece, PositionMap
 from backend.domain.positions import Positions
 from backend.domain.reserve import Liability
 from backend.domain.serials import Interval, Series, merge, subtract
-from backend.store import tables
 
 _POSITIONS = text(
     "SELECT DISTINCT ON (class_id) class_id, minted, exited, open_tonne, dust"
@@ -32,21 +32,29 @@ _AT_VENUE = text(
     " ORDER BY account, asset, block_number DESC, log_index DESC, ordinal DESC"
 )
 _BLOCKS = text(
-    "SELECT b.class_id, b.first, b.last, s.name, b.block_number, b.log_index FROM class_blocks b"
+    "SELECT b.class_id, b.first, b.last, s.name FROM class_blocks b"
     " JOIN series s ON s.id = b.series_id WHERE b.block_number <= :block"
     " ORDER BY b.class_id, b.first_position"
 )
-_RELEASED = text(
-    "SELECT args->>'seriesId' AS hash, (args->>'first')::bigint AS first,"
-    " (args->>'last')::bigint AS last, block_number, log_index FROM chain_events"
-    " WHERE contract = 'Trust' AND name = 'SerialsReleased' AND block_number <= :block"
-    " ORDER BY block_number, log_index"
+#: What came into the register and what left it, in the order of the chain. A block on serials
+#: that were registered before (a refund, a passed gap) brings nothing in.
+_REGISTER = text(
+    "SELECT * FROM ("
+    " SELECT b.class_id, b.first, b.last, s.name, b.block_number, b.log_index FROM class_blocks b"
+    " JOIN series s ON s.id = b.series_id WHERE b.receipt_id = b.source"
+    " UNION ALL SELECT r.class_id, r.first, r.last, s.name, r.block_number, r.log_index"
+    " FROM serials_registered r JOIN series s ON s.id = r.series_id"
+    " UNION ALL SELECT NULL, g.first, g.last, s.name, g.block_number, g.log_index"
+    " FROM serials_released g JOIN series s ON s.id = g.series_id) AS changes"
+    " WHERE block_number <= :block ORDER BY block_number, log_index"
 )
-_REGISTERED = text(
-    "SELECT args->>'seriesId' AS hash, (args->>'classId')::numeric AS class_id,"
-    " (args->>'first')::bigint AS first, (args->>'last')::bigint AS last,"
-    " block_number, log_index FROM chain_events"
-    " WHERE contract = 'Trust' AND name = 'SerialsRegistered' AND block_number <= :block"
+_REBINDS = text(
+    "SELECT r.class_id, r.first_position, r.first, r.last, s.name, r.block_number, r.log_index"
+    " FROM rebinds r JOIN series s ON s.id = r.series_id WHERE r.block_number <= :block"
+)
+_EXCHANGES = text(
+    "SELECT class_id, position, counterpart, tonnes, block_number, log_index FROM exchanges"
+    " WHERE block_number <= :block"
 )
 
 
@@ -69,19 +77,19 @@ def backing_at(connection: Connection, block: int) -> dict[int, ClassBacking]:
         for row in connection.execute(_POSITIONS, {"block": block})
     }
     maps: dict[int, PositionMap] = defaultdict(PositionMap)
-    entered: list[tuple[tuple[int, int], int, Interval]] = []
     for row in connection.execute(_BLOCKS, {"block": block}):
-        serials = Interval(Series.parse(row.name), row.first, row.last)
-        maps[int(row.class_id)].append(serials)
-        entered.append(((row.block_number, row.log_index), int(row.class_id), serials))
-    swaps = tables.exchanges
-    for row in connection.execute(
-        select(swaps)
-        .where(swaps.c.block_number <= block)
-        .order_by(swaps.c.block_number, swaps.c.log_index)
-    ):
-        maps[int(row.class_id)].exchange(Exchange(row.position, row.counterpart, row.tonnes))
-    named = _registered(connection, block, entered)
+        maps[int(row.class_id)].append(Interval(Series.parse(row.name), row.first, row.last))
+    moved: list[tuple[tuple[int, int], Any]] = []
+    for query in (_EXCHANGES, _REBINDS):
+        for row in connection.execute(query, {"block": block}):
+            moved.append(((row.block_number, row.log_index), row))
+    for _, row in sorted(moved, key=lambda entry: entry[0]):
+        if hasattr(row, "counterpart"):
+            maps[int(row.class_id)].exchange(Exchange(row.position, row.counterpart, row.tonnes))
+        else:
+            serials = Interval(Series.parse(row.name), row.first, row.last)
+            maps[int(row.class_id)].rebind(row.first_position, serials)
+    named = _registered(connection, block)
     return {
         class_id: ClassBacking(
             class_id,
@@ -93,30 +101,17 @@ def backing_at(connection: Connection, block: int) -> dict[int, ClassBacking]:
     }
 
 
-def _registered(
-    connection: Connection, block: int, entered: list[tuple[tuple[int, int], int, Interval]]
-) -> dict[int, list[Interval]]:
+def _registered(connection: Connection, block: int) -> dict[int, list[Interval]]:
     """Per class what stands in the register: what came in, without what a delivery let go."""
-    names = {
-        row.hash: Series.parse(row.name)
-        for row in connection.execute(select(tables.series.c.hash, tables.series.c.name))
-    }
-    for row in connection.execute(_REGISTERED, {"block": block}):
-        serials = Interval(names[row.hash], row.first, row.last)
-        entered.append(((row.block_number, row.log_index), int(row.class_id), serials))
-    entered.sort(key=lambda entry: entry[0])
     held: dict[int, list[Interval]] = defaultdict(list)
-    at = 0
-    for row in connection.execute(_RELEASED, {"block": block}):
-        while at < len(entered) and entered[at][0] < (row.block_number, row.log_index):
-            held[entered[at][1]].append(entered[at][2])
-            at += 1
-        gone = [Interval(names[row.hash], row.first, row.last)]
+    for row in connection.execute(_REGISTER, {"block": block}):
+        serials = Interval(Series.parse(row.name), row.first, row.last)
+        if row.class_id is not None:
+            held[int(row.class_id)].append(serials)
+            continue
         for class_id, intervals in held.items():
-            if any(one.overlaps(gone[0]) for one in intervals):
-                held[class_id] = subtract(intervals, gone)
-    for _, class_id, serials in entered[at:]:
-        held[class_id].append(serials)
+            if any(one.overlaps(serials) for one in intervals):
+                held[class_id] = subtract(intervals, [serials])
     return {class_id: merge(intervals) for class_id, intervals in held.items()}
 
 

@@ -32,21 +32,19 @@ _TEXTS = text(
     " WHERE certificate_id = :certificate"
 )
 _SETTLED = text(
-    "SELECT name, (args->>'firstPosition')::bigint AS first, (args->>'tonnes')::bigint AS tonnes,"
-    " args->>'kind' AS kind FROM chain_events WHERE contract IN ('RegistryRecords', 'Trust')"
-    " AND name IN ('RegistryRetirementRecorded', 'MadeGoodRecorded', 'PositionsSettled')"
-    " AND args->>'classId' = :class_id ORDER BY 2"
+    "SELECT first_position, tonnes, 'confirmed' AS how FROM registry_confirmations"
+    " WHERE class_id = :class_id"
+    " UNION ALL SELECT first_position, tonnes, 'made good' FROM made_good"
+    " WHERE class_id = :class_id"
+    " UNION ALL SELECT first_position, tonnes, 'gone' FROM settled_positions"
+    " WHERE class_id = :class_id ORDER BY 1"
 )
-
 #: Serials of deliveries that have neither been finalised nor refunded.
 _DELIVERED = text(
-    "SELECT r.args->>'deliveryId' AS id FROM chain_events r WHERE r.contract = 'Deliveries'"
-    " AND r.name = 'DeliveryRequested' AND r.args->>'seriesId' = :series"
-    " AND (r.args->>'firstSerial')::bigint <= :last AND (r.args->>'firstSerial')::bigint"
-    "   + (r.args->>'tonnes')::bigint - 1 >= :first AND NOT EXISTS ("
-    "   SELECT FROM chain_events e WHERE e.contract = 'Deliveries'"
-    "   AND e.name IN ('DeliveryFinalised', 'DeliveryRefunded')"
-    "   AND e.args->>'deliveryId' = r.args->>'deliveryId') LIMIT 1"
+    "SELECT d.delivery_id FROM deliveries d WHERE d.series_hash = :series"
+    " AND d.first_serial <= :last AND d.first_serial + d.tonnes - 1 >= :first AND NOT EXISTS ("
+    "   SELECT FROM delivery_changes c WHERE c.delivery_id = d.delivery_id"
+    "   AND c.act IN ('finalised', 'refunded')) LIMIT 1"
 )
 
 
@@ -110,8 +108,7 @@ def open_delivery_of(connection: Connection, serials: Iterable[Interval]) -> int
 
 def settled_runs(connection: Connection, class_id: int) -> list[SettledRun]:
     """Everything settled in a class, by position."""
-    found = []
-    for row in connection.execute(_SETTLED, {"class_id": str(class_id)}):
-        how = {"RegistryRetirementRecorded": "confirmed", "MadeGoodRecorded": "made good"}
-        found.append(SettledRun(row.first, row.first + row.tonnes, how.get(row.name, "gone")))
-    return found
+    return [
+        SettledRun(row.first_position, row.first_position + row.tonnes, row.how)
+        for row in connection.execute(_SETTLED, {"class_id": class_id})
+    ]

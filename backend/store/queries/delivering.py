@@ -1,4 +1,4 @@
-"""Deliveries as the chain's events tell them: new requests, whether one was begun for good."""
+"""Deliveries that the bridge has not taken up, and whether one was begun for good."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ from sqlalchemy import Connection, text
 from backend.domain.serials import Interval, Series
 
 _NEW = text(
-    "SELECT (e.args->>'deliveryId')::bigint AS delivery_id, e.args->>'holder' AS holder,"
-    " (e.args->>'classId')::numeric AS class_id,"
-    " (e.args->>'firstPosition')::bigint AS first_position,"
-    " (e.args->>'tonnes')::bigint AS tonnes, s.name AS series,"
-    " (e.args->>'firstSerial')::bigint AS first_serial,"
-    " e.args->>'registryAccount' AS registry_account,"
-    " (e.args->>'deadline')::bigint AS deadline"
-    " FROM chain_events e JOIN series s ON s.hash = e.args->>'seriesId'"
-    " WHERE e.contract = 'Deliveries' AND e.name = 'DeliveryRequested'"
-    " AND e.block_number <= :block AND NOT EXISTS (SELECT FROM bridge_flows f"
-    "   WHERE f.kind = 'delivery' AND f.id = e.args->>'deliveryId')"
-    " ORDER BY e.block_number, e.log_index LIMIT 200"
+    "SELECT d.*, s.name AS series FROM deliveries d JOIN series s ON s.id = d.series_id"
+    " WHERE d.block_number <= :block AND NOT EXISTS (SELECT FROM bridge_flows f"
+    "   WHERE f.kind = 'delivery' AND f.id = d.delivery_id::text)"
+    " ORDER BY d.block_number, d.log_index LIMIT 200"
 )
 _BEGUN = text(
-    "SELECT EXISTS (SELECT FROM chain_events WHERE contract = 'Deliveries'"
-    " AND name = 'DeliveryBegun' AND args->>'deliveryId' = :delivery"
-    " AND block_number <= :block)"
+    "SELECT EXISTS (SELECT FROM delivery_changes WHERE delivery_id = :delivery"
+    " AND act = 'begun' AND block_number <= :block)"
 )
 
 
@@ -60,5 +51,5 @@ def new_requests(connection: Connection, block: int) -> list[Requested]:
 
 def is_begun(connection: Connection, delivery_id: int, block: int) -> bool:
     """Whether a custodian began it up to a final chain block."""
-    given = {"delivery": str(delivery_id), "block": block}
+    given = {"delivery": delivery_id, "block": block}
     return bool(connection.execute(_BEGUN, given).scalar())

@@ -11,10 +11,11 @@ _EVENT = text(
     " AND args->>:key = :value)"
 )
 _SETTLED = text(
-    "SELECT max((args->>'firstPosition')::bigint) FROM chain_events WHERE contract ="
-    " 'RegistryRecords' AND name IN"
-    " ('RegistryRetirementRecorded', 'PositionsSettled', 'MadeGoodRecorded')"
-    " AND args->>'classId' = :class_id AND (args->>'firstPosition')::bigint < :position"
+    "SELECT max(first_position) FROM ("
+    " SELECT first_position FROM registry_confirmations WHERE class_id = :class_id"
+    " UNION ALL SELECT first_position FROM made_good WHERE class_id = :class_id"
+    " UNION ALL SELECT first_position FROM settled_positions WHERE class_id = :class_id"
+    ") AS settled WHERE first_position < :position"
 )
 
 
@@ -30,6 +31,5 @@ def settled_below(connection: Connection, class_id: int, position: int) -> int:
     """`positionHint`: 1 + the first position of the last settled range that begins below a
     position, 0 when there is none.
     """
-    given = {"class_id": str(class_id), "position": position}
-    found = connection.execute(_SETTLED, given).scalar()
+    found = connection.execute(_SETTLED, {"class_id": class_id, "position": position}).scalar()
     return 0 if found is None else int(found) + 1
