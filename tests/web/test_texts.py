@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 WEB = Path(__file__).resolve().parents[2] / "backend" / "web"
 #: Keys that a template or a script puts together from a part it computes.
 COMPUTED = re.compile(
-    r"nav\.|halted\.|status\.|market\.sort_|instrument\.interval_|script\.|problem\."
+    r"nav\.|explore\.(state|kind)_|halted\.|status\.|market\.sort_|instrument\.interval_|script\.|problem\."
 )
 
 
@@ -28,7 +28,7 @@ def used() -> set[str]:
     for template in (WEB / "templates").glob("*.html"):
         found |= set(re.findall(r"""\bt\(["']([\w. -]+)["']""", template.read_text("utf-8")))
     for module in (WEB.parent / "api" / "site").glob("*.py"):
-        found |= set(re.findall(r"""\b(?:self|texts)\("([\w.]+)\"""", module.read_text("utf-8")))
+        found |= set(re.findall(r"""\b(?:self|texts|t)\("([\w.]+)\"""", module.read_text("utf-8")))
     for source in (WEB / "source").glob("*.ts"):
         found |= set(re.findall(r"""["`]((?:script|problem)\.[\w-]+)["`]""", source.read_text()))
     return {key for key in found if not key.endswith((".", "_", " "))}

@@ -5,7 +5,15 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from backend.api.site import assets, certificate, home, instrument, market, portfolio
+from backend.api.site import assets, certificate, explore, home, instrument, market, portfolio
 
 #: Every module that serves pages, and what they load.
-SITE: Final[tuple[ModuleType, ...]] = (home, market, instrument, portfolio, certificate, assets)
+SITE: Final[tuple[ModuleType, ...]] = (
+    home,
+    market,
+    instrument,
+    portfolio,
+    explore,
+    certificate,
+    assets,
+)
