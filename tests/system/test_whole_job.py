@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,68 +18,12 @@ import pytest
 from backend.chain import calls
 from backend.domain.serials import Interval
 from backend.errors import ChainRejected, SerialsOverlap
-from backend.settings import Settings
 from backend.store.custody import Custody
-from scripts.chaos import System
+from tests.system.conftest import ROOT, Commands
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "backend" / "samples" / "sample-verra-vcu-export.csv"
-
-
-class Commands:
-    """Runs `causeway` against one running system."""
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-
-    def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "backend.cli", *words],
-            cwd=ROOT,
-            env=self.system.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done
-
-    def json(self, *words: str, expect: int = 0) -> Any:
-        return json.loads(self.run(*words, "--json", expect=expect).stdout)
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.load(home=self.system.home)
-
-    @property
-    def where(self) -> tuple[str, ...]:
-        settings = self.settings
-        url = settings.require_chain_url()
-        return ("--rpc", url, "--deployment", str(settings.deployment_file))
-
-
-@pytest.fixture(scope="module")
-def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """A system of its own, on free ports; stopped by Ctrl-C at the end, with status 0."""
-    directory = tmp_path_factory.mktemp("system")
-    for parent in (directory, directory.parent, directory.parent.parent):
-        os.chmod(parent, 0o755)
-    system = System(directory / "home", confirmations=0)
-    system.start()
-    try:
-        system.ready().close()
-        yield Commands(system)
-    finally:
-        status = system.stop()
-    assert status == 0
-
-
-@pytest.fixture(scope="module")
-def demo(causeway: Commands) -> dict[str, Any]:
-    found: dict[str, Any] = causeway.json("demo")
-    return found
 
 
 def certificates_of(demo: dict[str, Any]) -> list[str]:
