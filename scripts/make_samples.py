@@ -8,6 +8,7 @@ Sampleland (ZZ), and project, batch and serial numbers lie far beyond those in u
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -16,7 +17,12 @@ from random import Random
 
 from backend.registries.cdm import CdmCancellations, CdmIssuances
 from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
+from backend.registries.layouts import ADAPTERS
 from backend.registries.verra import COLUMNS
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.sample_apx import APX_SHARED
+from scripts.sample_registries import ROWS
 
 SAMPLES = Path(__file__).resolve().parent.parent / "backend" / "samples"
 COUNTRY, CODE = "Sampleland", "ZZ"
@@ -306,12 +312,32 @@ def _gold_common(
     }
 
 
-def write(name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """One export as the registries write them: UTF-8, LF, quotes only where needed."""
-    with (SAMPLES / name).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+def write(
+    name: str, header: Sequence[str], rows: Iterable[Sequence[str]], quoted: bool = False
+) -> None:
+    """One export as the registries write them: UTF-8, LF, quotes only where needed.
+
+    `quoted`: with a byte order mark and every cell in quotes, as Verra's newer lists are.
+    """
+    encoding, quoting = ("utf-8-sig", csv.QUOTE_ALL) if quoted else ("utf-8", csv.QUOTE_MINIMAL)
+    with (SAMPLES / name).open("w", encoding=encoding, newline="") as file:
+        table = csv.writer(file, lineterminator="\n", quoting=quoting)
         table.writerow(header)
         table.writerows(rows)
+
+
+def write_others() -> None:
+    """One sample of every other layout: as APX's reports do, with a column without a name."""
+    by_layout = {adapter.layout: adapter for adapter in ADAPTERS}
+    for layout, rows in ROWS.items():
+        columns = by_layout[layout].columns
+        trailing = [""] if layout.startswith(("acr-", "car-", "art-")) else []
+        unknown = {name for row in rows() for name in row} - set(columns)
+        if unknown - APX_SHARED:
+            raise SystemExit(f"{layout} has no column {', '.join(sorted(unknown))}")
+        cells = [[row.get(column, "") for column in columns] + trailing for row in rows()]
+        quoted = layout == "verra-projects-2026"
+        write(f"sample-{layout}.csv", [*columns, *trailing], cells, quoted)
 
 
 def main() -> None:
@@ -330,6 +356,7 @@ def main() -> None:
     issued, cancelled = cdm_rows(Random(2028))
     write("sample-cdm-issuances.csv", CdmIssuances.columns, issued)
     write("sample-cdm-voluntary-cancellations.csv", CdmCancellations.columns, cancelled)
+    write_others()
 
 
 if __name__ == "__main__":

@@ -52,8 +52,10 @@ class Facts:
 
     Texts are as in the file, "" where it has none; dates are None where it has none;
     `total_vintage_tonnes` is the whole vintage, which repeats on every row of it; `moved_to` is
-    the programme that issues in place of what status `moved` says has left;
-    `cancellation_platform` says whether a CDM cancellation came through the voluntary platform.
+    the programme that issues in place of what status `moved` says has left, `moved_from` the
+    project whose credits a compliance programme's replace; `obligated_party` is whose duty (a
+    carbon tax) a retirement meets; `cancellation_platform` says whether a CDM cancellation came
+    through the voluntary platform.
     """
 
     methodologies: tuple[str, ...] = ()
@@ -77,6 +79,8 @@ class Facts:
     aeroplane_operator: str = ""
     account_holder: str = ""
     moved_to: str = ""
+    moved_from: str = ""
+    obligated_party: str = ""
     commitment_period: int | None = None
     cancellation_platform: bool | None = None
 
@@ -199,7 +203,8 @@ class ProjectRecord:
 
     `project` is the number or id that the programme's credits name, so that both meet. `status`
     is the registry's word. `cross_listings` are ids that the row states under other programmes
-    (`ARB:CAFR5281`). `estimated_annual_tonnes` is None where empty; coordinates are decimal text.
+    (`ARB:CAFR5281`). `estimated_annual_tonnes` is None where empty; coordinates are decimal text;
+    `issued_kilograms` and `retired_kilograms` are the registry's own totals of the project.
     """
 
     programme: str
@@ -213,6 +218,9 @@ class ProjectRecord:
     methodologies: tuple[str, ...] = ()
     goals: tuple[str, ...] = ()
     estimated_annual_tonnes: int | None = None
+    issued_kilograms: int | None = None
+    retired_kilograms: int | None = None
+    status_on: date | None = None
     registered_on: date | None = None
     crediting_start: date | None = None
     crediting_end: date | None = None

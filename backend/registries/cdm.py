@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from backend.domain.credits import BlockRecord, Facts, Kind, Status
 from backend.domain.serials import Interval, Series, party_code
 from backend.errors import InvalidValue
-from backend.registries.cells import digits, identifier, iso_date, whole_number
+from backend.registries.cells import digits, identifier, iso_date, segment, whole_number
 
 PROGRAMME = "CDM"
 #: The units of the mechanism; others in the registry's log (ERU, RMU) are not its own.
@@ -29,19 +29,26 @@ def _one_of(field: str, text: str, allowed: Sequence[str], rule: str) -> str:
     return text
 
 
-def _interval(field: str, text: str, party: str, party_field: str, quantity: str) -> Interval:
-    """The serials of a row: `first - last` in the party's series, as many as `Total` says."""
+def parse_range(field: str, text: str, series: Series) -> Interval:
+    """The serials `first - last` of a party's series; raises InvalidValue for `field`."""
     match = _RANGE.fullmatch(text)
     if not match:
         raise InvalidValue(field, text, "is not a range `first - last`")
     try:
+        return Interval(series, segment(field, match[1], text), segment(field, match[2], text))
+    except InvalidValue as error:
+        # A segment's own refusal names the column already; an interval's names `first` or `last`.
+        rule = error.rule if error.field == field else f"{error.field} {error.rule}"
+        raise InvalidValue(field, text, rule) from None
+
+
+def _interval(field: str, text: str, party: str, party_field: str, quantity: str) -> Interval:
+    """The serials of a row: a range in the party's series, as many as `Total` says."""
+    try:
         series = Series(PROGRAMME, (party_code(party),))
     except InvalidValue as error:
         raise InvalidValue(party_field, party, error.rule) from None
-    try:
-        interval = Interval(series, digits(field, match[1], text), digits(field, match[2], text))
-    except InvalidValue as error:
-        raise InvalidValue(field, text, f"{error.field} {error.rule}") from None
+    interval = parse_range(field, text, series)
     if interval.tonnes != whole_number("Total", quantity):
         raise InvalidValue("Total", quantity, f"is not the {interval.tonnes} of the serials")
     return interval

@@ -11,11 +11,11 @@ from backend.domain.credits import BlockRecord, Facts, Kind, Status
 from backend.domain.serials import Interval, Series, party_code
 from backend.errors import InvalidValue
 from backend.registries.cells import (
-    digits,
     identifier,
     iso_date,
     listed,
     optional,
+    segment,
     whole_number,
 )
 
@@ -87,7 +87,7 @@ class UnSerial:
 
 
 def _interval(text: str, programme: str, codes: tuple[int, ...], start: str, end: str) -> Interval:
-    first, last = digits(_SERIAL_FIELD, start, text), digits(_SERIAL_FIELD, end, text)
+    first, last = segment(_SERIAL_FIELD, start, text), segment(_SERIAL_FIELD, end, text)
     try:
         return Interval(Series(programme, codes), first, last)
     except InvalidValue as error:
@@ -107,13 +107,17 @@ def parse_serial(text: str) -> GoldStandardSerial:
         raise InvalidValue(_SERIAL_FIELD, text, rule)
     standard, version, country, project, project_type, vintage, batch, start, end = match.groups()
     codes = (
-        digits(_SERIAL_FIELD, project, text),
+        segment(_SERIAL_FIELD, project, text),
         int(vintage),
-        digits(_SERIAL_FIELD, batch, text),
+        segment(_SERIAL_FIELD, batch, text),
     )
     interval = _interval(text, PROGRAMME, codes, start, end)
     return GoldStandardSerial(
-        standard, digits(_SERIAL_FIELD, version, text), country, int(project_type), interval
+        standard,
+        segment(_SERIAL_FIELD, version, text),
+        country,
+        segment(_SERIAL_FIELD, project_type, text),
+        interval,
     )
 
 
@@ -126,7 +130,7 @@ def parse_un_serial(text: str) -> UnSerial:
         else:
             rule = "is not two UN serials of one party, unit type and project joined by ' - '"
         raise InvalidValue(_SERIAL_FIELD, text, rule)
-    unit_type = digits(_SERIAL_FIELD, match["utype"], text)
+    unit_type = segment(_SERIAL_FIELD, match["utype"], text)
     if unit_type != _CER_UNIT:
         raise InvalidValue(_SERIAL_FIELD, text, f"has unit type {unit_type}, a CER has {_CER_UNIT}")
     codes = (party_code(match["party"]),)

@@ -16,10 +16,9 @@ from typing import IO
 from backend.domain.credits import Record
 from backend.errors import InvalidValue, UnknownLayout
 from backend.registries import workbooks
-from backend.registries.cdm import CdmCancellations, CdmIssuances
 from backend.registries.cells import MAX_DIGITS
 from backend.registries.csv_rows import RawRow, csv_rows
-from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
+from backend.registries.layouts import ADAPTERS
 from backend.registries.protocol import (
     MAX_SHOWN,
     WHOLE_RECORD,
@@ -27,16 +26,7 @@ from backend.registries.protocol import (
     ControlTotal,
     Rejection,
 )
-from backend.registries.verra import VerraVcuExport
 
-#: Every layout Causeway reads; docs/layouts.md lists them.
-ADAPTERS: tuple[Adapter, ...] = (
-    VerraVcuExport(),
-    GoldStandardIssuances(),
-    GoldStandardRetirements(),
-    CdmIssuances(),
-    CdmCancellations(),
-)
 #: So many rows of a sheet may be titles before the header.
 MOST_TITLES = 20
 #: An error names at most this many columns: a header may have a million.

@@ -12,11 +12,11 @@ from backend.domain.serials import Interval, Series
 from backend.errors import InvalidValue
 from backend.registries.cells import (
     compact_date,
-    digits,
     either_date,
     identifier,
     listed,
     optional,
+    segment,
     whole_number,
 )
 
@@ -114,14 +114,14 @@ def parse_serial(text: str) -> VerraSerial:
     batch, start, end, program, vvb, admin, country, scope, project, vstart, vend, label = (
         match.groups()
     )
-    number = digits(_SERIAL_FIELD, batch, text)
+    number = segment(_SERIAL_FIELD, batch, text)
     if program and number <= LAST_BATCH_OF_FIRST_GENERATION:
         raise InvalidValue(
             _SERIAL_FIELD, text, f"has the segment VCS, which batch {number} cannot have"
         )
     if not program and number >= FIRST_BATCH_OF_SECOND_GENERATION:
         raise InvalidValue(_SERIAL_FIELD, text, f"lacks the segment VCS that batch {number} has")
-    first, last = digits(_SERIAL_FIELD, start, text), digits(_SERIAL_FIELD, end, text)
+    first, last = segment(_SERIAL_FIELD, start, text), segment(_SERIAL_FIELD, end, text)
     try:
         interval = Interval(_GENERATIONS[bool(program)], first, last)
     except InvalidValue as error:
@@ -132,8 +132,8 @@ def parse_serial(text: str) -> VerraSerial:
         vvb,
         admin,
         country,
-        int(scope),
-        digits(_SERIAL_FIELD, project, text),
+        segment(_SERIAL_FIELD, scope, text),
+        segment(_SERIAL_FIELD, project, text),
         compact_date(_SERIAL_FIELD, vstart, text),
         compact_date(_SERIAL_FIELD, vend, text),
         label == "1",

@@ -7,26 +7,29 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 from pathlib import Path
 
+from backend.domain.credits import Record
+from backend.registries.layouts import ADAPTERS
+from backend.registries.summary import LoadedExport
+
 SAMPLES = Path(__file__).resolve().parents[2] / "backend" / "samples"
 VERRA = "sample-verra-vcu-export.csv"
 ISSUANCES = "sample-gold-standard-issuances.csv"
 RETIREMENTS = "sample-gold-standard-retirements.csv"
 #: Layout → its sample.
-BY_LAYOUT = {
-    "verra-vcu-export": VERRA,
-    "gold-standard-issuances": ISSUANCES,
-    "gold-standard-retirements": RETIREMENTS,
-    "cdm-issuances": "sample-cdm-issuances.csv",
-    "cdm-voluntary-cancellations": "sample-cdm-voluntary-cancellations.csv",
-}
+BY_LAYOUT = {adapter.layout: f"sample-{adapter.layout}.csv" for adapter in ADAPTERS}
 
 
 def table(sample: str) -> tuple[list[str], list[dict[str, str]]]:
     """Header and rows of a sample."""
-    with (SAMPLES / sample).open(encoding="utf-8", newline="") as file:
+    with (SAMPLES / sample).open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         return list(reader.fieldnames or ()), rows
+
+
+def accepted(loaded: LoadedExport) -> list[Record]:
+    """Every record of an export, whatever the layout makes of a row."""
+    return [*loaded.records, *loaded.volumes, *loaded.projects]
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Sequence[str]], ending: str = "\n") -> str:
