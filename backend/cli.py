@@ -12,6 +12,7 @@ from backend.commands import (
     imports,
     lookup,
     market,
+    quote,
     registry_simulator,
     services,
     tasks,
@@ -33,7 +34,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary,
-    registry_simulator, custody_terms, tasks,
+    registry_simulator, custody_terms, tasks, quote,
 ):  # fmt: skip
     module.register(app)
 

@@ -41,6 +41,10 @@ class Node:
         value = self._get(name, int, default is not None)
         return int(default if value is None else value)  # type: ignore[arg-type]
 
+    def optional_number(self, name: str) -> int | None:
+        value = self._get(name, int, True)
+        return None if value is None else int(value)
+
     def flag(self, name: str, default: bool | None = None) -> bool:
         value = self._get(name, bool, default is not None)
         return bool(default if value is None else value)
