@@ -20,6 +20,7 @@ from backend.api.order_schema import add_order_entry
 from backend.api.orders import OrderEntry
 from backend.api.routes import (
     accounts,
+    bridge,
     classes,
     custody,
     duplicates,
@@ -58,6 +59,7 @@ _TAGS = [
     {"name": "classes", "description": "Credits that are interchangeable: one token id each."},
     {"name": "accounts", "description": "What an address may do, holds and did."},
     {"name": "custody", "description": "Receipts: credits in trust, signed by two parties."},
+    {"name": "bridge", "description": "Deliveries back to a registry, the reserve, breaks."},
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
@@ -110,7 +112,16 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
-    for module in (classes, accounts, custody, retirements, registry, duplicates, health):
+    for module in (
+        classes,
+        accounts,
+        custody,
+        bridge,
+        retirements,
+        registry,
+        duplicates,
+        health,
+    ):
         app.include_router(module.router)
     app.include_router(session.router)
     app.include_router(market.router)

@@ -108,6 +108,7 @@ ReceiptIdPath = Annotated[Hash, Path(description="EIP-712 digest of the receipt.
 CertificateIdPath = Annotated[CertificateId, Path(description="Token id of the certificate.")]
 SerialPath = Annotated[SerialNumber, Path(description="Serial number in the series.")]
 ImportIdPath = Annotated[ImportId, Path(description="Number of the import.")]
+DeliveryIdPath = Annotated[ImportId, Path(description="Number of the delivery.")]
 DuplicateIdPath = Annotated[ImportId, Path(description="Number of the case.")]
 SeriesPath = Annotated[
     str,
@@ -193,3 +194,26 @@ class DuplicatesQuery(PageQuery):
     state: Literal["open", "duplicate", "distinct", "noted"] | None = None
     programme: Text | None = Field(default=None, description="Of either side.")
     project: Text | None = Field(default=None, description="Of either side.")
+
+
+class DeliveriesQuery(PageQuery):
+    holder: Address | None = None
+    class_id: ClassId | None = None
+    state: (
+        Literal[
+            "requested",
+            "begun",
+            "dispatched",
+            "rejected",
+            "finalised",
+            "refunded",
+            "refunded_disputed",
+        ]
+        | None
+    ) = None
+
+
+class BreaksQuery(PageQuery):
+    state: Literal["open", "resolved"] | None = None
+    kind: Text | None = Field(default=None, description="`shortfall`, `contradiction` …")
+    class_id: ClassId | None = None

@@ -17,7 +17,8 @@ from backend.domain.reserve import (
     ReserveTree,
 )
 from backend.errors import NotFound
-from backend.store.bridge_tables import reserve_trees, statements
+from backend.store.backing_tables import reserves_reported
+from backend.store.bridge_tables import reserve_trees
 from backend.store.database import Database
 
 
@@ -76,13 +77,12 @@ def get_report(connection: Connection, report_id: str) -> StoredTrees:
 
 
 def newest_recorded(connection: Connection) -> StoredTrees | None:
-    """The newest report that is on chain and whose trees we have; None before the first."""
-    table = reserve_trees
+    """The trees of the newest report on chain that are kept here; None before the first."""
+    table, recorded = reserve_trees, reserves_reported
     row = connection.execute(
         select(table)
-        .join(statements, statements.c.id == table.c.id)
-        .where(statements.c.state == "recorded")
-        .order_by(table.c.sequence.desc())
+        .join(recorded, recorded.c.report_id == table.c.id)
+        .order_by(recorded.c.sequence.desc())
         .limit(1)
     ).first()
     return None if row is None else _as_report(row)

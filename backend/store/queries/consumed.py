@@ -44,7 +44,7 @@ _DELIVERED = text(
     "SELECT d.delivery_id FROM deliveries d WHERE d.series_hash = :series"
     " AND d.first_serial <= :last AND d.first_serial + d.tonnes - 1 >= :first AND NOT EXISTS ("
     "   SELECT FROM delivery_changes c WHERE c.delivery_id = d.delivery_id"
-    "   AND c.act IN ('finalised', 'refunded')) LIMIT 1"
+    "   AND c.act IN ('finalised', 'refunded', 'refunded_disputed')) LIMIT 1"
 )
 
 
