@@ -1,7 +1,8 @@
-"""The Python client of the API: reads, and a trader that signs, sends and checks the answers."""
+"""The Python client of the API: reads, streams, and a trader that signs, sends and checks."""
 
 from backend.client.answers import Placed
 from backend.client.reading import Client
+from backend.client.streaming import AsyncStream, Stream
 from backend.client.trading import Trader
 
-__all__ = ["Client", "Placed", "Trader"]
+__all__ = ["AsyncStream", "Client", "Placed", "Stream", "Trader"]
