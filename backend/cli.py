@@ -7,14 +7,18 @@ import typer
 from backend.commands import (
     audit,
     custody_terms,
+    deliver,
     demo,
+    events,
     funds,
     imports,
     lookup,
     market,
     quote,
     registry_simulator,
+    reserve,
     services,
+    statements,
     tasks,
     trust,
     venue,
@@ -34,7 +38,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary,
-    registry_simulator, custody_terms, tasks, quote,
+    registry_simulator, custody_terms, tasks, quote, deliver, reserve, statements, events,
 ):  # fmt: skip
     module.register(app)
 
