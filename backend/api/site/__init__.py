@@ -5,7 +5,17 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from backend.api.site import assets, certificate, explore, home, instrument, market, portfolio
+from backend.api.site import (
+    assets,
+    certificate,
+    deliver,
+    explore,
+    home,
+    instrument,
+    market,
+    portfolio,
+    proof,
+)
 
 #: Every module that serves pages, and what they load.
 SITE: Final[tuple[ModuleType, ...]] = (
@@ -13,6 +23,8 @@ SITE: Final[tuple[ModuleType, ...]] = (
     market,
     instrument,
     portfolio,
+    deliver,
+    proof,
     explore,
     certificate,
     assets,

@@ -31,6 +31,8 @@ _DECEPTIVE: Final = frozenset(
 NAVIGATION: Final = (
     ("market", "/market"),
     ("portfolio", "/portfolio"),
+    ("deliver", "/deliver"),
+    ("proof", "/proof"),
     ("explore", "/explore"),
 )
 

@@ -1,0 +1,135 @@
+// Deliveries: tokens burnt for serials at a registry account, and the holder's own refunds.
+
+import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
+import { grouped, moment, parseDecimal, short, tonnes } from "./amounts.js";
+import { indexed, send } from "./chain.js";
+import { type Listed, ask } from "./service.js";
+import { connected, signer, whenChanged } from "./wallet.js";
+
+interface Here {
+  deliveries: string;
+  classes: Record<string, string>;
+}
+
+interface Delivery {
+  delivery_id: string;
+  class_id: string;
+  tonnes: string;
+  series: string;
+  first: string;
+  last: string;
+  state: string;
+  registry_account: string;
+  deadline: string;
+  second_deadline: string | null;
+  reference: string | null;
+}
+
+const here = data<Here>("deliver-data")!;
+const form = at<HTMLFormElement>("deliver");
+
+function field<T extends HTMLElement>(name: string): T {
+  return form.elements.namedItem(name) as unknown as T;
+}
+
+async function showHoldings(account: string): Promise<void> {
+  const found = await ask<Listed<{ credit_class: { class_id: string }; kilograms: string }>>(
+    `/v1/accounts/${account}/holdings?limit=500`,
+  );
+  const whole = found.data.filter((one) => BigInt(one.kilograms) >= 1000n);
+  const choice = field<HTMLSelectElement>("class");
+  const chosen = choice.value;
+  choice.replaceChildren(
+    ...whole.map((one) => {
+      const id = one.credit_class.class_id;
+      const name = here.classes[id] ?? short(id);
+      const held = tonnes(BigInt(one.kilograms));
+      return make("option", { value: id, selected: id === chosen }, `${name} (${held})`);
+    }),
+  );
+  if (!whole.length) choice.append(make("option", { value: "" }, say("script.nothing_whole")));
+}
+
+/** From when on the holder takes the refund alone; null when there is nothing to take. */
+function refundFrom(one: Delivery): number | null {
+  if (one.state === "requested") return Number(one.deadline);
+  if (one.state === "rejected") return 0;
+  if (one.state === "begun" || one.state === "dispatched")
+    return one.second_deadline ? Number(one.second_deadline) : null;
+  return null;
+}
+
+function line(one: Delivery): HTMLElement {
+  const from = refundFrom(one);
+  const due = from !== null && Date.now() / 1000 >= from;
+  const action = make("p", { class: "quiet" });
+  if (due) {
+    const button = make("button", { type: "button", class: "small" }, say("script.refund"));
+    button.addEventListener("click", () => {
+      void during(button, at("own-note"), async () => {
+        const abi = "function refund(uint64 deliveryId)";
+        await indexed(await send({ to: here.deliveries, abi, args: [BigInt(one.delivery_id)] }));
+        await refresh();
+        return say("script.refunded", { tonnes: grouped(one.tonnes) });
+      });
+    });
+    action.append(button);
+  } else if (from !== null) {
+    action.textContent = say("script.refund_from", { when: moment(from, language) });
+  }
+  return make(
+    "li",
+    { class: "card" },
+    make(
+      "h3",
+      {},
+      `${one.delivery_id}: ${grouped(one.tonnes)} t, ${here.classes[one.class_id] ?? ""}`,
+    ),
+    make("p", { class: "serial" }, `${one.series} / ${one.first} – ${one.last}`),
+    make("p", {}, say("script.delivery_to", { account: one.registry_account })),
+    make("p", {}, make("span", { class: "badge" }, say(`script.delivery_${one.state}`))),
+    one.reference &&
+      make("p", {}, say("script.delivery_reference", { reference: one.reference })),
+    action,
+  );
+}
+
+async function showOwn(account: string): Promise<void> {
+  const found = await ask<Listed<Delivery>>(`/v1/deliveries?holder=${account}&limit=50`);
+  at("own-deliveries").replaceChildren(
+    found.data.length
+      ? make("ul", { class: "plain-list" }, ...found.data.map(line))
+      : make("p", { class: "quiet" }, say("script.no_deliveries")),
+  );
+}
+
+async function refresh(): Promise<void> {
+  const account = connected();
+  if (!account) return;
+  try {
+    await Promise.all([showHoldings(account), showOwn(account)]);
+  } catch (error) {
+    note(at("own-note"), explain(error), "bad");
+  }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void during(at<HTMLButtonElement>("request"), at("deliver-note"), async () => {
+    const holder = await signer();
+    const id = field<HTMLSelectElement>("class").value;
+    if (!id) throw new Told(say("script.nothing_whole"));
+    const count = parseDecimal(field<HTMLInputElement>("tonnes").value, 0);
+    if (!count) throw new Told(say("script.amount_zero"));
+    const account = field<HTMLInputElement>("account").value.trim();
+    const abi =
+      "function request(address holder, uint256 classId, uint256 tonnes, " +
+      "string registryAccount) returns (uint64)";
+    const args = [holder, BigInt(id), count, account];
+    await indexed(await send({ to: here.deliveries, abi, args }));
+    await refresh();
+    return say("script.delivery_made", { tonnes: grouped(count) });
+  });
+});
+
+whenChanged(() => void refresh());
