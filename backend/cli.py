@@ -7,18 +7,16 @@ import typer
 from backend.commands import (
     audit,
     custody_terms,
-    deliver,
     demo,
-    events,
+    duplicates,
+    facts,
     funds,
     imports,
     lookup,
     market,
     quote,
     registry_simulator,
-    reserve,
     services,
-    statements,
     tasks,
     trust,
     venue,
@@ -37,8 +35,7 @@ app = typer.Typer(
 
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
-    vocabulary,
-    registry_simulator, custody_terms, tasks, quote, deliver, reserve, statements, events,
+    vocabulary, duplicates, facts, registry_simulator, custody_terms, tasks, quote,
 ):  # fmt: skip
     module.register(app)
 

@@ -12,8 +12,21 @@ _PILOT = "Eligible for CORSIA 2021-2023 Compliance Period (Pilot Phase)"
 _FIRST = "Eligible for CORSIA 2024-2026 Compliance Period (First Phase)"
 
 
-def name_of(number: int) -> str:
-    return f"SAMPLE – {_NAMES[number % len(_NAMES)]} {number}"
+#: A place of each programme's own: equal names would be taken for one project listed twice.
+_PLACES = {
+    "ACR": "Amber Creek",
+    "CAR": "Copper Ridge",
+    "ART": "Aspen Reach",
+    "CERCARBONO": "Cedar Dale",
+    "ISOMETRIC": "Iron Shore",
+    "PURO": "Pine Gate",
+    "VCS": "Velvet Moor",
+    "GS": "Golden Hollow",
+}
+
+
+def name_of(programme: str, number: int) -> str:
+    return f"SAMPLE – {_NAMES[number % len(_NAMES)]} at {_PLACES[programme]} {number}"
 
 
 # ── ACR ──────────────────────────────────────────────────────────────────────────────────────
@@ -23,7 +36,7 @@ def _acr(number: int) -> Row:
     """Columns of a project's credits that all three reports of ACR have."""
     return {
         "Project ID": f"ACR{990000 + number}",
-        "Project Name": name_of(number),
+        "Project Name": name_of("ACR", number),
         "Project Type": "Forest Carbon",
         "Project Methodology/Protocol": "Improved Forest Management (IFM) on Sample Lands",
         "Methodology/Protocol Version": "Version 2.1",
@@ -141,7 +154,7 @@ def acr_projects() -> list[Row]:
 def _car(number: int) -> Row:
     return {
         "Project ID": f"CAR{990000 + number}",
-        "Project Name": name_of(number),
+        "Project Name": name_of("CAR", number),
         "Project Type": "Forestry - ZZ",
         "Reduction/Removal": "Removal" if number % 2 else "Reduction",
         "Reversible/Non-Reversible": "Reversible" if number == 3 else "",
@@ -233,7 +246,7 @@ def _art(number: int) -> Row:
     fcpf = number % 2
     return {
         "Program ID": f"ART{9900 + number}",
-        "Program Name": name_of(number),
+        "Program Name": name_of("ART", number),
         "Program Type": "Forest Carbon",
         "Crediting Program and Standard": (
             "FCPF - Carbon Fund Methodological Framework"
@@ -324,7 +337,7 @@ def arb_issuances() -> list[Row]:
         "OPR Project ID": "ACR990001",
         "Project Type": "Forest",
         "Early Action/ Compliance": "COP",
-        "Offset Project Name": name_of(1),
+        "Offset Project Name": name_of("ACR", 1),
         "Offset Project Operator": DEVELOPER,
         "State": "SS",
         "Provides DEBS": "DEBS",

@@ -46,7 +46,7 @@ def cercarbono_retirements() -> list[Row]:
     spans = ((0, 0, 999), (0, 1_000, 5_000), (2, 1, 1), (2, 2, 4_950), (5, 1, 867))
     return [
         {
-            "project_name": name_of(number),
+            "project_name": name_of("CERCARBONO", number),
             "project_id": str(9901 + number // 2),
             "serial": _CDC[number][0],
             "vintage": _CDC[number][3],
@@ -79,7 +79,7 @@ def cercarbono_projects() -> list[Row]:
             "developer": "" if number == 2 else DEVELOPER,
             "verifier": "SAMPLE – Verifier Inc.",
             "credits_type": "Carbon offsets",
-            "name": "-" if number == 2 else name_of(number),
+            "name": "-" if number == 2 else name_of("CERCARBONO", number),
             "standard": "Cercarbono",
             "sector": "[{'id': 14, 'description': 'Land use (AFOLU)'}]" if number else "[]",
             "evaluation_criteria": "PROTOCOL CVCC 3.1",
@@ -152,7 +152,7 @@ def isometric_projects() -> list[Row]:
     return [
         {
             "id": _iso_id("prj", number),
-            "name": name_of(number),
+            "name": name_of("ISOMETRIC", number),
             "status": "validated" if number else "under_validation",
             "pathway": "enhanced_weathering",
             "protocol_slug": "enhanced-weathering-agriculture",
@@ -180,7 +180,7 @@ def _holding(number: int, tonnes: int) -> Row:
     return {
         "Quantity": str(tonnes),
         "Status": "Retired" if gone else "Active",
-        "Project Name": name_of(number),
+        "Project Name": name_of("PURO", number),
         "Methodology": "SAMPLE – method",
         "Country": COUNTRY,
         "Vintage Start": "2024-01-01",
@@ -228,7 +228,7 @@ def verra_projects() -> list[Row]:
     return [
         {
             "ID": str(990001 + number),
-            "Name": name_of(number),
+            "Name": name_of("VCS", number),
             "Proponent": DEVELOPER,
             "Project Type": "Agriculture Forestry and Other Land Use",
             "AFOLU Activities": "ARR; WRC" if number else "",
@@ -251,7 +251,7 @@ def verra_projects_2026() -> list[Row]:
         {
             "Program": "VCS",
             "Project ID": str(990001 + number),
-            "Project Name": name_of(number),
+            "Project Name": name_of("VCS", number),
             "Proponents": f"{DEVELOPER} (PP)",
             "Sectoral Scope": "Agriculture, forestry, and other land use",
             activities: "ARR, WRC" if number else "",
@@ -279,7 +279,7 @@ def gold_standard_projects() -> list[Row]:
         {
             "GSID": str(990101 + number),
             # As real names do, it begins with another project's number.
-            "Project Name": f"GS990199-VPA-{number} {name_of(number)}",
+            "Project Name": f"GS990199-VPA-{number} {name_of('GS', number)}",
             "Project Developer Name": DEVELOPER,
             "Status": kinds[number % 3],
             "Sustainable Development Goals": "5,13,3",

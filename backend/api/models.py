@@ -114,47 +114,6 @@ class FactModel(OnChain):
     vocabulary: str
 
 
-class MethodologyModel(Model):
-    """A methodology's code, and its version where the registry states one."""
-
-    code: str
-    version: str
-
-
-class UnknownSpellingModel(Model):
-    """A registry's spelling that the vocabulary does not hold."""
-
-    attribute: str
-    programme: str
-    spelling: str
-
-
-class AttributesModel(Model):
-    """What the newest import says of a class, in the codes of the vocabulary of attributes."""
-
-    vocabulary: str = Field(description="Version of the vocabulary.")
-    country: str | None = Field(description="ISO 3166 alpha-2, or `several`.")
-    types: list[str]
-    scopes: list[str] = Field(description="Sectoral scopes 1 to 16.")
-    categories: list[str]
-    category_source: Literal["stated", "methodology", ""] = Field(
-        description="Whether the registry states it or the methodology implies it."
-    )
-    methodologies: list[MethodologyModel]
-    direction: Literal["reduction", "removal", "mixed"] | None
-    unknown: list[UnknownSpellingModel] = Field(description="Spellings that are never guessed.")
-
-
-class ClassDetail(Model):
-    """A class with the newest fact of each key."""
-
-    credit_class: ClassModel
-    facts: list[FactModel]
-    attributes: AttributesModel | None = Field(
-        description="None: no imported row is of this class."
-    )
-
-
 class SerialRunModel(Model):
     """Positions that stand on consecutive serials."""
 

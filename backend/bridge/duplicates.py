@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from backend.domain.credits import ProjectRecord
+from backend.domain.credits import Record
 from backend.domain.duplicates import (
     NOTED,
     REGISTRY,
@@ -22,16 +22,16 @@ from backend.store import duplicates as store
 from backend.store.database import LOCK_DUPLICATES, Connection, Database, lock
 
 
-def note_imports(database: Database, projects: Iterable[ProjectRecord] = ()) -> list[int]:
+def note_imports(database: Database, rows: Iterable[Record] = ()) -> list[int]:
     """Compare what imports since the last call said; returns the cases that are new or changed.
 
-    `projects` are rows about projects, of a list of these; blocks are read from the database.
-    Harmless to repeat, and nothing is missed when a process died between an import and this.
+    `rows` are those about projects and amounts; blocks are read from the database. Harmless to
+    repeat, and nothing of blocks is missed when a process died between an import and this.
     """
     with database.begin() as connection:
         lock(connection, LOCK_DUPLICATES)
         said = _from_blocks(store.newly_said(connection))
-        for key, listing in listings_of(projects).items():
+        for key, listing in listings_of(rows).items():
             said[key] = said[key] | listing if key in said else listing
         touched = store.merge_listings(connection, _telling(said))
         return _find(connection, touched)

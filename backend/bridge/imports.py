@@ -53,7 +53,7 @@ def import_export(
     progress(f"{path.name}: storing {len(loaded.records):,} blocks")
     vocabulary = Labels(str(labels.VERSION), labels.cohort_of)
     result = save_import(database, export, plan_merge, vocabulary)
-    duplicates = note_imports(database, loaded.projects)
+    duplicates = note_imports(database, (*loaded.projects, *loaded.volumes))
     with database.read() as connection:
         page = list_contradictions(connection, import_id=result.import_id, limit=200)
         gone = list_retired_in_trust(connection, result.import_id)

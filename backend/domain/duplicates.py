@@ -236,9 +236,9 @@ def _names(left: Listing, right: Listing) -> Iterator[Reason]:
         yield Reason("name", 40 if len(shared) > 2 else 20, f"same name: {_listed(shared)}")
     elif best >= 80:
         yield Reason("name", 30, f"names {best} % alike: {_listed(shared)}")
-    elif best >= 60:
+    elif best >= 70:
         yield Reason("name", 15, f"names {best} % alike: {_listed(shared)}")
-    if parts and best >= 60:
+    if parts and best >= 70:
         yield Reason("numbers", -20, "the names number different parts")
 
 
@@ -298,7 +298,7 @@ def _periods(left: Listing, right: Listing) -> Iterator[Reason]:
     if days:
         yield Reason("periods", 10, f"credited for the same {days} days")
     else:
-        yield Reason("periods", -5, "credited for different periods")
+        yield Reason("periods", 0, "credited for different periods")
 
 
 def _listed(words: Iterable[str]) -> str:

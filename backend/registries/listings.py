@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date
 
@@ -28,6 +29,7 @@ def listing_of(record: Record) -> Listing:
                 facts.monitoring_start or record.vintage_start,
                 facts.monitoring_end or record.vintage_end,
             ),
+            stated=_moved(facts.moved_from),
         )
     return listing_of_texts(
         key,
@@ -40,6 +42,15 @@ def listing_of(record: Record) -> Listing:
         place=(record.latitude, record.longitude),
         stated=record.cross_listings,
     )
+
+
+_HOST = re.compile(r"(ACR|CAR|VCS)(\d+)", re.ASCII)
+
+
+def _moved(host: str) -> tuple[str, ...]:
+    """The id under the programme that credits came from (`ACR1007` in ARB's workbook)."""
+    match = _HOST.fullmatch(host)
+    return (f"{match[1]}:{match[2]}",) if match else ()
 
 
 def listing_of_texts(

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.domain.duplicates import (
@@ -174,13 +174,15 @@ def listings(draw: st.DrawFn) -> Listing:
     )  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(listings(), listings())
 def test_evidence_is_the_same_whichever_comes_first(one: Listing, other: Listing) -> None:
     assert assess(one, other) == assess(other, one)
     assert assess(one, other).evidence == assess(other, one).evidence
 
 
-@given(st.lists(listings(), max_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+@given(st.lists(listings(), max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_imports_changes_nothing(found: list[Listing], random: Random) -> None:
     def united(given: list[Listing]) -> dict[Key, Listing]:
         held: dict[Key, Listing] = {}
@@ -196,7 +198,8 @@ def test_the_order_of_imports_changes_nothing(found: list[Listing], random: Rand
         assert Listing.from_json(key, one.as_json()) == one
 
 
-@given(st.lists(listings(), max_size=8, unique_by=lambda one: one.key))
+@settings(max_examples=40)
+@given(st.lists(listings(), max_size=6, unique_by=lambda one: one.key))
 def test_no_open_case_is_missed_that_comparing_everything_would_find(found: list[Listing]) -> None:
     paired = set(candidates(found).pairs)
     for one, other in combinations(sorted(found, key=lambda listing: listing.key), 2):

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from backend.api.answers import many, one
+from backend.api.class_models import ClassDetail
 from backend.api.errors import responses
 from backend.api.models import (
     Answer,
     ClassBlockModel,
-    ClassDetail,
     ClassModel,
     HolderModel,
     PageAnswer,
@@ -20,10 +20,10 @@ from backend.api.models import (
 )
 from backend.api.parameters import ClassesQuery, ClassIdPath, PageQuery
 from backend.api.parameters import Query as Plain
-from backend.domain.credits import Facts
-from backend.registries.attributes import attributes_of_facts
+from backend.bridge import class_facts
+from backend.bridge.class_facts import day_of
 from backend.store.queries import accounts, certificates, classes
-from backend.store.queries.reading import Connection
+from backend.store.queries.reading import ChainHead, Connection
 
 router = APIRouter(prefix="/v1/classes", tags=["classes"])
 
@@ -42,16 +42,19 @@ async def get_class(
     request: Request, class_id: ClassIdPath, query: Annotated[Plain, Query()]
 ) -> Response:
     """One class: counters, supply, labels, dated facts, attributes of its newest import."""
-    return await one(request, query, ClassDetail, lambda db, head: _detail(db, class_id))
+    return await one(request, query, ClassDetail, lambda db, head: _detail(db, head, class_id))
 
 
-def _detail(connection: Connection, class_id: int) -> dict[str, Any]:
-    found = classes.get_class_detail(connection, class_id)
-    stated = None
-    if found.stated is not None:
-        programme = found.credit_class.programme
-        stated = attributes_of_facts(programme, Facts.from_json(found.stated), found.labels)
-    return {"credit_class": found.credit_class, "facts": found.facts, "attributes": stated}
+def _detail(connection: Connection, head: ChainHead, class_id: int) -> dict[str, Any]:
+    found = class_facts.of_class(connection, class_id, day_of(head.timestamp or 0))
+    return {
+        "credit_class": found.detail.credit_class,
+        "facts": found.detail.facts,
+        "attributes": found.attributes,
+        "article6": found.uses,
+        "corsia": found.corsia,
+        "unreadable": found.unreadable,
+    }
 
 
 @router.get(

@@ -207,6 +207,32 @@ def class_facts(connection: Connection, class_id: int) -> list[ClassFact]:
     ]
 
 
+def minted_with_fact(connection: Connection, key: str) -> list[tuple[int, str, int]]:
+    """(class, newest value of the key, tonnes ever minted) of every class that has such a fact."""
+    facts, changes = tables.class_facts, tables.position_changes
+    newest = (
+        select(facts.c.class_id, facts.c.value)
+        .where(facts.c.key == key)
+        .order_by(
+            facts.c.class_id,
+            facts.c.as_of.desc(),
+            facts.c.block_number.desc(),
+            facts.c.log_index.desc(),
+        )
+        .ext(distinct_on(facts.c.class_id))
+        .subquery("newest")
+    )
+    minted = (
+        select(func.coalesce(func.max(changes.c.minted), 0))
+        .where(changes.c.class_id == newest.c.class_id)
+        .scalar_subquery()
+    )
+    return [
+        (int(row[0]), row[1], int(row[2]))
+        for row in connection.execute(select(newest.c.class_id, newest.c.value, minted))
+    ]
+
+
 def get_class_detail(connection: Connection, class_id: int) -> ClassDetail:
     """One class with its facts; raises NotFound."""
     found = get_class(connection, class_id)

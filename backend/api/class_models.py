@@ -1,0 +1,73 @@
+"""What one class's answer looks like: facts, attributes, Article 6 and CORSIA."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from backend.api.models import ClassModel, FactModel, Model
+
+
+class MethodologyModel(Model):
+    """A methodology's code, and its version where the registry states one."""
+
+    code: str
+    version: str
+
+
+class UnknownSpellingModel(Model):
+    """A registry's spelling that the vocabulary does not hold."""
+
+    attribute: str
+    programme: str
+    spelling: str
+
+
+class AttributesModel(Model):
+    """What the newest import says of a class, in the codes of the vocabulary of attributes."""
+
+    vocabulary: str = Field(description="Version of the vocabulary.")
+    country: str | None = Field(description="ISO 3166 alpha-2, or `several`.")
+    types: list[str]
+    scopes: list[str] = Field(description="Sectoral scopes 1 to 16.")
+    categories: list[str]
+    category_source: Literal["stated", "methodology", ""] = Field(
+        description="Whether the registry states it or the methodology implies it."
+    )
+    methodologies: list[MethodologyModel]
+    direction: Literal["reduction", "removal", "mixed"] | None
+    unknown: list[UnknownSpellingModel] = Field(description="Spellings that are never guessed.")
+
+
+class MissingModel(Model):
+    """One element that is not there."""
+
+    code: str
+    text: str
+
+
+class UseModel(Model):
+    """Whether the host party has authorised a use, today: nothing missing means it has."""
+
+    use: Literal["ndc", "international-mitigation", "other"]
+    authorised: bool
+    missing: list[MissingModel]
+
+
+class EligibilityModel(Model):
+    """Where the class stands under a phase of CORSIA: scope is not eligibility."""
+
+    phase: Literal["pilot", "first", "second"]
+    status: Literal["out-of-scope", "scope", "eligible"]
+    missing: list[MissingModel]
+
+
+class ClassDetail(Model):
+    """A class with the newest fact of each key."""
+
+    credit_class: ClassModel
+    facts: list[FactModel]
+    attributes: AttributesModel | None = Field(
+        description="None: no imported row is of this class."
+    )
