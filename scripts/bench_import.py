@@ -1,90 +1,94 @@
-"""A registry's ledger from parsed rows to stored ones with all checks, beside a bare COPY.
+"""A registry's ledger into the database with all checks, beside a plain COPY of the same rows.
 
-100,000 rows of one export that partition a series; the baseline is COPY of the same columns into
-a table without an index, with nothing checked. Reading the file is not part of either.
+The CDM's issuances and cancellations, repeated under made-up parties (`ledger_files.py`), through
+`causeway import`'s own way: parse, stage, check beside what is known, store. In a process of its
+own, so that its peak memory can be said. The COPY takes the finished rows into a table without an
+index, with nothing checked.
 """
 
 from __future__ import annotations
 
-import gc
 import json
+import os
+import resource
+import subprocess
 import sys
+import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from backend.domain.credits import BlockRecord, Facts, Kind, Status
-from backend.domain.serials import Interval, Series
+from backend.bridge.imports import import_export
 from backend.local.postgres import Postgres, temporary_home
-from backend.registries.labels import VERSION, cohort_of
-from backend.registries.merge import plan_merge
-from backend.store.block_rows import COLUMNS, Labels, RowWriter
-from backend.store.copying import copy_lines
-from backend.store.database import Database
-from backend.store.imports import ExportFile, save_import
+from backend.store.block_rows import COLUMNS
+from backend.store.database import Database, raw
+from scripts.ledger_files import write_ledger
 
-ROWS = 100_000
-_SERIES = Series("VCS", (2,))
+ROWS = 1_000_000
+_ROOT = Path(__file__).resolve().parents[1]
+_PIECE = 1 << 20
 
 
-def rows_of_an_export(count: int, retired_every: int = 3) -> list[BlockRecord]:
-    """Rows as the Verra adapter makes them: one series, a project per 40 rows."""
-    records = []
-    for number in range(count):
-        first = number * 700 + 1
-        gone = number % retired_every == 0
-        facts = Facts(
-            methodologies=("VM0042",),
-            project_types=("Agriculture Forestry and Other Land Use",),
-            country="India",
-            issued_on=date(2024, 3, 1),
-            retired_on=date(2024, 6, 1) if gone else None,
-            beneficiary="A beneficiary of the bench" if gone else "",
-            total_vintage_tonnes=40 * 700,
-        )
-        records.append(
-            BlockRecord(
-                programme="VCS",
-                project=str(1000 + number // 40),
-                project_name=f"Project number {number // 40} of the bench",
-                vintage_start=date(2020 + number % 4, 1, 1),
-                vintage_end=date(2020 + number % 4, 12, 31),
-                interval=Interval(_SERIES, first, first + 699),
-                kind=Kind.PARTITION,
-                status=Status.RETIRED_OR_CANCELLED if gone else Status.ACTIVE,
-                batch=number // 40,
-                facts=facts,
-                row=number + 1,
-                line=number + 2,
-            )
-        )
-    return records
-
-
-def export_of(records: list[BlockRecord], sha256: str) -> ExportFile:
-    """An export that an adapter would have read so."""
-    return ExportFile("bench.csv", sha256, "VCS", "bench", len(records), 0, records, {})
-
-
-def _timed(work: Any) -> float:
-    gc.collect()
+def import_files(url: str, paths: list[str]) -> dict[str, Any]:
+    """Import files one after another; what each took and the peak memory of this process."""
+    database = Database(url)
+    rows, spent, counts, good = 0, dict[str, int](), dict[str, int](), True
     started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def _bare_copy(database: Database, records: list[BlockRecord], labels: Labels) -> float:
-    writer = RowWriter(1, "bench.csv", {_SERIES: 1}, labels)
-    lines = [writer.line(record) for record in records]
-    with database.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE bare AS SELECT " + ", ".join(COLUMNS) + " FROM registry_blocks LIMIT 0"
+    for path in paths:
+        document, code = import_export(
+            database, Path(path), lambda text: print(f"  {text}", file=sys.stderr)
         )
-        seconds = _timed(lambda: copy_lines(connection, "bare", COLUMNS, lines))
-        connection.exec_driver_sql("DROP TABLE bare")
+        rows += document["accepted"]
+        good = good and code == 0
+        for total, found in ((spent, document["milliseconds"]), (counts, document["changes"])):
+            for name, number in found.items():
+                total[name] = total.get(name, 0) + number
+    return {
+        "rows": rows,
+        "seconds": time.perf_counter() - started,
+        "milliseconds": spent,
+        "changes": counts,
+        "good": good,
+        "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
+def _in_its_own_process(url: str, paths: list[Path]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "scripts.bench_import", "--child", url, *map(str, paths)]
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    ended = subprocess.run(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def _bare_copy(database: Database, folder: Path) -> float:
+    """Seconds that COPY takes for the rows that the import stored, and nothing else."""
+    names = ", ".join(COLUMNS)
+    rows = folder / "rows.copy"
+    with database.begin() as connection:
+        driver = raw(connection)
+        with (
+            rows.open("wb") as file,
+            driver.cursor() as cursor,
+            cursor.copy(f"COPY registry_blocks ({names}) TO STDOUT") as out,
+        ):
+            for piece in out:
+                file.write(piece)
+        driver.execute(f"CREATE TABLE bare AS SELECT {names} FROM registry_blocks LIMIT 0")
+    started = time.perf_counter()
+    with (
+        database.begin() as connection,
+        rows.open("rb") as file,
+        raw(connection).cursor() as cursor,
+        cursor.copy(f"COPY bare ({names}) FROM STDIN") as into,
+    ):
+        while piece := file.read(_PIECE):
+            into.write(piece)
+    seconds = time.perf_counter() - started
+    with database.begin() as connection:
+        raw(connection).execute("DROP TABLE bare")
     return seconds
 
 
@@ -92,36 +96,50 @@ def run(rows: int = ROWS) -> dict[str, Any]:
     """Start a Postgres of the bench's own; the figures of one run."""
     home = temporary_home("causeway-bench-")
     postgres = Postgres(home, log=home / "postgres.log")
-    labels = Labels(str(VERSION), cohort_of)
-    records = rows_of_an_export(rows)
-    try:
-        postgres.start()
-        database = Database(postgres.url())
-        database.migrate()
-        bare = _bare_copy(database, records, labels)
-        first = _timed(
-            lambda: save_import(database, export_of(records, "first"), plan_merge, labels)
-        )
-        again = _timed(
-            lambda: save_import(database, export_of(records, "again"), plan_merge, labels)
-        )
-        newer = rows_of_an_export(rows, retired_every=2)
-        # A third of the rows are active in one and gone in the other, in either direction.
-        changed = _timed(
-            lambda: save_import(database, export_of(newer, "newer"), plan_merge, labels)
-        )
-        database.close()
-    finally:
-        postgres.stop()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        issuances, cancellations, written = write_ledger(folder, rows)
+        try:
+            postgres.start()
+            database = Database(postgres.url())
+            database.migrate()
+            first = _in_its_own_process(postgres.url(), [issuances, cancellations])
+            assert first["good"], "the ledger has a contradiction or misses its control total"
+            assert first["changes"]["new"] == first["rows"] == written
+            copy = _bare_copy(database, folder)
+            for path in (issuances, cancellations):  # another content that says the same
+                with path.open("a", encoding="utf-8") as file:
+                    file.write("\n")
+            again = _in_its_own_process(postgres.url(), [issuances, cancellations])
+            assert again["changes"]["unchanged"] == again["rows"] == written
+            database.close()
+        finally:
+            postgres.stop()
+    return _figures(first, again, copy)
+
+
+def _figures(first: dict[str, Any], again: dict[str, Any], copy: float) -> dict[str, Any]:
+    rows, spent = first["rows"], first["milliseconds"]
+    busy = spent["check"] + spent["store"]
+    stored = spent["stage"] + spent["merge"]
     return {
         "rows": rows,
-        "rows_per_second": round(rows / first),
-        "same_content_rows_per_second": round(rows / again),
-        "newer_export_rows_per_second": round(rows / changed),
-        "bare_copy_rows_per_second": round(rows / bare),
-        "ratio": round(bare / first, 3),
+        "parse_rows_per_second": rows * 1000 // spent["parse"],
+        "stage_rows_per_second": rows * 1000 // spent["stage"],
+        # Two steps are merged at once: each has its share of the time that passed.
+        "check_rows_per_second": rows * 1000 * busy // (spent["merge"] * spent["check"]),
+        "store_rows_per_second": rows * 1000 * busy // (spent["merge"] * spent["store"]),
+        "parsed_to_stored_rows_per_second": rows * 1000 // stored,
+        "whole_rows_per_second": round(rows / first["seconds"]),
+        "unchanged_rows_per_second": round(rows / again["seconds"]),
+        "bare_copy_rows_per_second": round(rows / copy),
+        "ratio": round(copy * 1000 / stored, 3),
+        "peak_memory_megabytes": max(first["peak_kb"], again["peak_kb"]) // 1024,
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS), indent=2))
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(import_files(sys.argv[2], sys.argv[3:])))
+    else:
+        print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS), indent=2))

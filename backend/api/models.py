@@ -421,6 +421,8 @@ class ImportModel(Model):
     rows: Integer
     accepted: Integer
     rejected: Integer
+    state: Literal["reading", "merging", "done"]
+    finished_at: datetime | None
 
 
 class ImportDetail(ImportModel):

@@ -81,6 +81,8 @@ def _check_text(text: str) -> None:
 
 #: The programme whose series are host parties: many projects and blocks share one.
 PARTY_SERIES = "CDM"
+#: Other programmes whose registries show units of a party's series: their rows are views of them.
+VIEWERS = ("GS",)
 
 
 def party_code(party: str) -> int:
@@ -282,6 +284,11 @@ class IntervalSet:
         ):
             raise InvalidValue("interval", interval, "is not in the register as it stands")
         del self._firsts[index], self._lasts[index]
+
+
+def viewers_of(series: Series) -> list[str]:
+    """Programmes beside its own whose rows may name a series."""
+    return list(VIEWERS) if series.programme == PARTY_SERIES else []
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:

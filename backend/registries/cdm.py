@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from backend.domain.credits import BlockRecord, Facts, Kind, Status
 from backend.domain.serials import Interval, Series, party_code
@@ -29,6 +30,11 @@ def _one_of(field: str, text: str, allowed: Sequence[str], rule: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
+def _series(party: str) -> Series:
+    return Series(PROGRAMME, (party_code(party),))
+
+
 def parse_range(field: str, text: str, series: Series) -> Interval:
     """The serials `first - last` of a party's series; raises InvalidValue for `field`."""
     match = _RANGE.fullmatch(text)
@@ -45,7 +51,7 @@ def parse_range(field: str, text: str, series: Series) -> Interval:
 def _interval(field: str, text: str, party: str, party_field: str, quantity: str) -> Interval:
     """The serials of a row: a range in the party's series, as many as `Total` says."""
     try:
-        series = Series(PROGRAMME, (party_code(party),))
+        series = _series(party)
     except InvalidValue as error:
         raise InvalidValue(party_field, party, error.rule) from None
     interval = parse_range(field, text, series)

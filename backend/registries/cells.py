@@ -105,12 +105,23 @@ def _day(field: str, text: str, year: str, month: str, day: str) -> date:
 
 
 @lru_cache(maxsize=16384)
-def iso_date(field: str, text: str) -> date:
-    """YYYY-MM-DD, the time of a timestamp cut off; raises InvalidValue."""
-    match = _ISO.match(text)
-    if not match or (match.end() != len(text) and not _TIME.fullmatch(text, match.end())):
+def _iso_day(field: str, text: str) -> date:
+    match = _ISO.fullmatch(text)
+    if not match:
         raise InvalidValue(field, text, "is not a date YYYY-MM-DD")
     return _day(field, text, match[1], match[2], match[3])
+
+
+def iso_date(field: str, text: str) -> date:
+    """YYYY-MM-DD, the time of a timestamp cut off; raises InvalidValue."""
+    if len(text) <= 10:
+        return _iso_day(field, text)
+    if not _TIME.fullmatch(text, 10):
+        raise InvalidValue(field, text, "is not a date YYYY-MM-DD")
+    try:
+        return _iso_day(field, text[:10])
+    except InvalidValue as error:
+        raise InvalidValue(field, text, error.rule) from None
 
 
 @lru_cache(maxsize=16384)

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Protocol
 
 from backend.domain.credits import (
     BlockRecord,
     Kind,
     ProjectRecord,
+    Record,
     Status,
     VolumeRecord,
 )
 from backend.domain.serials import Interval, Series
-from backend.domain.units import KILOGRAMS_PER_TONNE
-from backend.errors import RuleError, UnmappedLabel
-from backend.registries.labels import cohort_of
+from backend.errors import RuleError
+from backend.registries.figures import Claims, Control, Figures
 from backend.registries.protocol import Adapter, ControlTotal, Rejection
 from backend.registries.reader import open_export
 
 #: Every overlapping pair is listed up to this number; beyond it each further overlapping row is
 #: listed once, with one of those it overlaps, so that no such row is missing.
 MAX_PAIRS = 10_000
+#: Rejected rows are listed up to this number and counted beyond it.
+MOST_LISTED = 10_000
 ALL_GOOD, SOME_BAD, NO_LAYOUT = 0, 1, 2
+
+
+class Claiming(Protocol):
+    """A row that claims serials."""
+
+    @property
+    def interval(self) -> Interval: ...
+    @property
+    def row(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
     """Two rows of one file that claim the same serials; `a` is the one that begins first."""
 
-    a: BlockRecord
-    b: BlockRecord
+    a: Claiming
+    b: Claiming
 
     @property
     def series(self) -> Series:
@@ -44,14 +54,14 @@ class Overlap:
         return {"series": str(self.series), "a": _place(self.a), "b": _place(self.b)}
 
 
-def _place(record: BlockRecord) -> dict[str, int]:
-    return {"row": record.row, "first": record.interval.first, "last": record.interval.last}
+def _place(row: Claiming) -> dict[str, int]:
+    return {"row": row.row, "first": row.interval.first, "last": row.interval.last}
 
 
-def overlaps_among(records: Iterable[BlockRecord], limit: int = MAX_PAIRS) -> list[Overlap]:
+def overlaps_among(rows: Iterable[Claiming], limit: int = MAX_PAIRS) -> list[Overlap]:
     """Overlapping pairs, by series, serial and row: one sweep, n log n and the pairs found."""
     ordered = sorted(
-        records, key=lambda r: (r.interval.series, r.interval.first, r.interval.last, r.row)
+        rows, key=lambda r: (r.interval.series, r.interval.first, r.interval.last, r.row)
     )
     found: list[Overlap] = []
     open_until: list[tuple[int, int]] = []  # (last, index in `ordered`) of what may still overlap
@@ -76,18 +86,6 @@ def overlaps_among(records: Iterable[BlockRecord], limit: int = MAX_PAIRS) -> li
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """A control sum of the file beside the tonnes of the accepted rows above it."""
-
-    line: int
-    stated: int
-    counted: int
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"agrees": self.stated == self.counted}
-
-
-@dataclass(frozen=True, slots=True)
 class FileSummary:
     """The figures of one file; tonnes are None where the layout cannot tell them.
 
@@ -95,7 +93,7 @@ class FileSummary:
     those of blocks and volumes by status, exact also where tonnes are not whole (Isometric).
 
     `unmapped_labels`: label → accepted rows with it that the vocabulary does not map; those rows
-    are imported but cannot be tokenized.
+    are imported but cannot be tokenized. `rejected` are at most MOST_LISTED of `rejections`.
     """
 
     file: str
@@ -119,12 +117,13 @@ class FileSummary:
     kilograms: dict[str, int] = field(default_factory=dict)
     controls: tuple[Control, ...] = ()
     unmapped_labels: dict[str, int] = field(default_factory=dict)
+    rejections: int = 0
 
     @property
     def exit_code(self) -> int:
         """0 all good, 1 some row rejected or overlapping, or a control sum not met."""
-        missed = any(control.stated != control.counted for control in self.controls)
-        return SOME_BAD if self.rejected or self.overlaps or missed else ALL_GOOD
+        missed = not all(control.agrees for control in self.controls)
+        return SOME_BAD if self.rejections or self.overlaps or missed else ALL_GOOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,107 +139,99 @@ class LoadedExport:
     projects: tuple[ProjectRecord, ...] = ()
 
 
-def load(path: str | PathLike[str], progress: Callable[[int], None] | None = None) -> LoadedExport:
-    """Read a whole export; raises UnknownLayout, or InvalidValue (field `file`).
-
-    `progress` is called with the number of rows read, every 10,000 rows.
-    """
+def load(path: str | PathLike[str]) -> LoadedExport:
+    """Read a whole export into memory; raises UnknownLayout, or InvalidValue (field `file`)."""
     records: list[BlockRecord] = []
     volumes: list[VolumeRecord] = []
     projects: list[ProjectRecord] = []
-    rejected: list[Rejection] = []
-    controls: list[Control] = []
-    tonnes = 0
-    with open_export(path) as export:
-        for number, row in enumerate(export, 1):
-            match row:
-                case Rejection():
-                    rejected.append(row)
-                case BlockRecord():
-                    records.append(row)
-                    tonnes += row.tonnes
-                case ControlTotal():
-                    controls.append(Control(row.line, row.stated, tonnes))
-                case VolumeRecord():
-                    volumes.append(row)
-                case ProjectRecord():
-                    projects.append(row)
-            if progress and number % 10_000 == 0:
-                progress(number)
-        adapter = export.adapter
-    return LoadedExport(
-        _summary(fspath(path), adapter, records, volumes, len(projects), rejected, controls),
-        tuple(records),
-        tuple(volumes),
-        tuple(projects),
-    )
+
+    def keep(row: Record) -> None:
+        match row:
+            case BlockRecord():
+                records.append(row)
+            case VolumeRecord():
+                volumes.append(row)
+            case ProjectRecord():
+                projects.append(row)
+
+    summary = _read(path, keep)
+    return LoadedExport(summary, tuple(records), tuple(volumes), tuple(projects))
 
 
 def summarise(path: str | PathLike[str]) -> FileSummary:
-    """The figures of one export; raises UnknownLayout, or InvalidValue (field `file`)."""
-    return load(path).summary
+    """The figures of one export; raises UnknownLayout, or InvalidValue (field `file`).
+
+    Keeps 24 bytes of a row, so that a large export needs no large memory.
+    """
+    return _read(path, lambda row: None)
 
 
-def _summary(
+def _read(path: str | PathLike[str], keep: Callable[[Record], None]) -> FileSummary:
+    figures, claims = Figures(), Claims()
+    rejected: list[Rejection] = []
+    batches: set[int] = set()
+    with open_export(path) as export:
+        for row in export:
+            figures.add(row)
+            if isinstance(row, BlockRecord):
+                claims.add(row)
+                if row.batch is not None:
+                    batches.add(row.batch)
+            elif isinstance(row, Rejection) and len(rejected) < MOST_LISTED:
+                rejected.append(row)
+            if not isinstance(row, Rejection | ControlTotal):
+                keep(row)
+        adapter = export.adapter
+    rivals = claims.rivals() if adapter.kind is Kind.PARTITION else ()
+    return summary_of(
+        fspath(path), adapter, figures, rejected, len(claims), len(batches), overlaps_among(rivals)
+    )
+
+
+def summary_of(
     file: str,
     adapter: Adapter,
-    records: list[BlockRecord],
-    volumes: list[VolumeRecord],
-    projects: int,
-    rejected: list[Rejection],
-    controls: list[Control],
+    figures: Figures,
+    rejected: Sequence[Rejection],
+    series: int,
+    batches: int,
+    overlaps: Sequence[Overlap],
 ) -> FileSummary:
-    kilograms = Counter[Status]()
-    unmapped = Counter[str]()
-    for record in records:
-        kilograms[record.status] += record.tonnes * KILOGRAMS_PER_TONNE
-    for volume in volumes:
-        kilograms[volume.status] += volume.kilograms
-    labelled: list[BlockRecord | VolumeRecord] = [*records, *volumes]
-    for one in labelled:
-        unmapped.update(_unmapped(one))
-    batches = {record.batch for record in records if record.batch is not None}
+    """The figures of a whole file; `series` and `batches` count distinct ones."""
     tells = adapter.tells
     issued = adapter.kind in (Kind.PARTITION, Kind.ISSUANCE)
     gone = [status for status in (Status.RETIRED, Status.RETIRED_OR_CANCELLED) if status in tells]
 
     def tonnes(*statuses: Status) -> int | None:
         """The tonnes of these, None where the layout tells none of them or less than a tonne."""
-        whole, rest = divmod(sum(kilograms[status] for status in statuses), KILOGRAMS_PER_TONNE)
-        return whole if any(status in tells for status in statuses) and not rest else None
+        told = any(status in tells for status in statuses)
+        return figures.tonnes_of(*statuses) if told else None
 
     return FileSummary(
         file=file,
         programme=adapter.programme,
         layout=adapter.layout,
         kind=adapter.kind,
-        rows=len(records) + len(volumes) + projects + len(rejected),
-        accepted=len(records) + len(volumes) + projects,
+        rows=figures.rows,
+        accepted=figures.accepted,
         rejected=tuple(rejected),
         issued_tonnes=tonnes(*Status) if issued else None,
         active_tonnes=tonnes(Status.ACTIVE),
         retired_tonnes=tonnes(*gone),
         cancelled_tonnes=tonnes(Status.CANCELLED),
         moved_tonnes=tonnes(Status.MOVED),
-        blocks=len(records),
-        batches=len(batches) if batches or not records else None,
-        series=len({record.interval.series for record in records}),
-        overlaps=tuple(overlaps_among(records)) if adapter.kind is Kind.PARTITION else (),
-        volumes=len(volumes),
-        projects=projects,
-        kilograms={status.value: kilograms[status] for status in Status if kilograms[status]},
-        controls=tuple(controls),
-        unmapped_labels=dict(unmapped),
-    )
-
-
-def _unmapped(record: BlockRecord | VolumeRecord) -> list[str]:
-    try:
-        cohort_of(record.programme, record.labels)
-    except UnmappedLabel as error:
-        labels: list[str] = error.values["labels"]
-        return labels
-    return []
+        blocks=figures.blocks,
+        batches=batches if batches or not figures.blocks else None,
+        series=series,
+        overlaps=tuple(overlaps),
+        volumes=figures.volumes,
+        projects=figures.projects,
+        kilograms={status.value: figures.kilograms[status.value] for status in Status
+                   if figures.kilograms[status.value]},
+        controls=tuple(figures.controls.values()),
+        unmapped_labels=dict(figures.unmapped),
+        rejections=figures.rejected,
+    )  # fmt: skip
 
 
 def as_json(summary: FileSummary) -> dict[str, Any]:
@@ -252,6 +243,7 @@ def as_json(summary: FileSummary) -> dict[str, Any]:
         "rows": summary.rows,
         "accepted": summary.accepted,
         "rejected": [rejection.as_json() for rejection in summary.rejected],
+        "rejections": summary.rejections,
         "issued_tonnes": summary.issued_tonnes,
         "active_tonnes": summary.active_tonnes,
         "retired_tonnes": summary.retired_tonnes,
@@ -277,16 +269,22 @@ def dry_run(path: str | PathLike[str]) -> tuple[dict[str, Any], int]:
     try:
         summary = summarise(path)
     except RuleError as error:
-        nothing: dict[str, Any] = dict.fromkeys(_KEYS)
-        nothing |= {"file": fspath(path), "rows": 0, "accepted": 0, "rejected": []}
-        nothing |= {"blocks": 0, "series": 0, "volumes": 0, "projects": 0, "kilograms": {}}
-        nothing |= {"control_totals": [], "overlaps": [], "error": error.message}
-        return nothing, NO_LAYOUT
+        return unreadable(path, error)
     return as_json(summary), summary.exit_code
 
 
+def unreadable(path: str | PathLike[str], error: RuleError) -> tuple[dict[str, Any], int]:
+    """The JSON object and the exit code of a file that has no known layout."""
+    nothing: dict[str, Any] = dict.fromkeys(_KEYS)
+    nothing |= {"file": fspath(path), "rows": 0, "accepted": 0, "rejected": [], "rejections": 0}
+    nothing |= {"blocks": 0, "series": 0, "volumes": 0, "projects": 0, "kilograms": {}}
+    nothing |= {"control_totals": [], "overlaps": [], "error": error.message}
+    return nothing, NO_LAYOUT
+
+
 _KEYS = (
-    "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
-    "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes", "kilograms", "blocks",
+    "file", "programme", "layout", "rows", "accepted", "rejected", "rejections",
+    "issued_tonnes", "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes",
+    "kilograms", "blocks",
     "batches", "series", "volumes", "projects", "control_totals", "overlaps",
 )  # fmt: skip

@@ -23,6 +23,13 @@ COLUMNS = (
     "vintage_end", "batch", "status", "cohort", "vocabulary", "labels", "unmapped", "facts",
     "source", "first_import", "last_import",
 )  # fmt: skip
+_NULL = "\\N"
+#: Columns of a staged row, as `RowWriter.staged` writes them.
+STAGED = (
+    "row", "line", "series_id", "first", "last", "kind", "programme", "project", "project_name",
+    "vintage_start", "vintage_end", "batch", "status", "cohort", "vocabulary", "labels",
+    "unmapped", "facts",
+)  # fmt: skip
 _FACT_NAMES = tuple(entry.name for entry in fields(Facts))
 _fact_values = attrgetter(*_FACT_NAMES)
 
@@ -108,17 +115,18 @@ class RowWriter:
         file = escape(orjson.dumps(self.file_name).decode())
         return f'{{"file":{file},"row":{record.row},"line":{record.line}}}'
 
-    def comparable(self, ordinal: int, record: BlockRecord) -> str:
-        """A line of what two exports may say differently of the same serials."""
+    def staged(self, record: BlockRecord) -> str:
+        """One line of COPY for `STAGED`: what the row says, nothing of the import."""
         interval = record.interval
-        batch = "\\N" if record.batch is None else record.batch
+        start, end, batch = record.vintage_start, record.vintage_end, record.batch
         return (
-            f"{ordinal}\t{self.series_ids[interval.series]}\t{interval.first}\t{interval.last}\t"
-            f"{record.kind.value}\t{escape(record.programme)}\t{escape(record.project)}\t"
-            f"{escape(record.project_name)}\t{_day(record.vintage_start)}"
-            f"\t{_day(record.vintage_end)}\t{batch}"
-            f"\t{record.status.value}\t{escape(array(record.labels))}\t"
-            f"{escape(facts_json(record.facts))}"
+            f"{record.row}\t{record.line}\t{self.series_ids[interval.series]}\t{interval.first}"
+            f"\t{interval.last}\t{record.kind.value}\t{escape(record.programme)}"
+            f"\t{escape(record.project)}\t{escape(record.project_name)}"
+            f"\t{_NULL if start is None else start}\t{_NULL if end is None else end}"
+            f"\t{_NULL if batch is None else batch}"
+            f"\t{record.status.value}\t{self._label_columns(record)[0]}"
+            f"\t{escape(facts_json(record.facts))}"
         )
 
     def copy_new(self, connection: Connection, records: Sequence[BlockRecord]) -> None:
@@ -179,28 +187,30 @@ def read_records(
 ) -> Iterator[tuple[int, BlockRecord]]:
     """(id, record) of the stored rows that meet a condition."""
     rows = raw(connection).execute(
-        "SELECT id, series_id, lower(block), upper(block) - 1, kind, programme, project,"
-        " project_name, vintage_start, vintage_end, batch, status, labels, facts, source"
-        " FROM registry_blocks WHERE " + condition,
+        "SELECT id, source -> 'row', source -> 'line', series_id, lower(block),"
+        " upper(block) - 1, kind, programme, project, project_name, vintage_start, vintage_end,"
+        " batch, status, labels, facts FROM registry_blocks WHERE " + condition,
         parameters,
     )
     for row in rows:
-        source = row[14]
-        yield (
-            row[0],
-            BlockRecord(
-                programme=row[5],
-                project=row[6],
-                project_name=row[7],
-                vintage_start=row[8],
-                vintage_end=row[9],
-                interval=Interval(series[row[1]], row[2], row[3]),
-                kind=Kind(row[4]),
-                status=Status(row[11]),
-                labels=tuple(row[12]),
-                batch=row[10],
-                facts=Facts.from_json(row[13]),
-                row=source.get("row", 0),
-                line=source.get("line", 0),
-            ),
-        )
+        yield row[0], record_of(series, row[1:])
+
+
+def record_of(series: Mapping[int, Series], row: Sequence[Any]) -> BlockRecord:
+    """A record from its columns: row, line, series, first, last and on as in `STAGED`, of which
+    cohort, vocabulary and unmapped are left out."""
+    return BlockRecord(
+        programme=row[6],
+        project=row[7],
+        project_name=row[8],
+        vintage_start=row[9],
+        vintage_end=row[10],
+        interval=Interval(series[row[2]], row[3], row[4]),
+        kind=Kind(row[5]),
+        status=Status(row[12]),
+        labels=tuple(row[13]),
+        batch=row[11],
+        facts=Facts.from_json(row[14]),
+        row=row[0] or 0,
+        line=row[1] or 0,
+    )

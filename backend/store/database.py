@@ -94,6 +94,22 @@ class Database:
         with self._reporting(), self._snapshots.begin() as connection:
             yield connection
 
+    @contextmanager
+    def hold(self, number: int) -> Iterator[None]:
+        """One of the locks above through many transactions; a process that dies lets go of it."""
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._reporting(), engine.connect() as connection:
+            key = {"space": LOCK_SPACE, "number": number}
+            connection.execute(text("SELECT pg_advisory_lock(:space, :number)"), key)
+            try:
+                yield
+            finally:
+                # A connection that is lost has let go already, and must not be used again.
+                try:
+                    connection.execute(text("SELECT pg_advisory_unlock(:space, :number)"), key)
+                except DBAPIError:
+                    connection.invalidate()
+
     def check(self) -> None:
         """Raises DatabaseUnavailable unless Postgres answers."""
         with self.read() as connection:

@@ -57,7 +57,9 @@ def newly_said(connection: Connection, everything: bool = False) -> list[Said]:
     rows = driver.execute(_SAID, [0 if everything or done is None else done[0]])
     said = [Said(*row) for row in rows]
     driver.execute(
-        "UPDATE duplicate_progress SET import_id = (SELECT coalesce(max(id), 0) FROM imports)"
+        # An import that was interrupted may still say something under its old number.
+        "UPDATE duplicate_progress SET import_id = (SELECT coalesce("
+        "min(id) FILTER (WHERE state <> 'done') - 1, max(id), 0) FROM imports)"
     )
     return said
 

@@ -12,19 +12,23 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from backend.domain.classes import CreditClass, UnitType
-from backend.domain.serials import Interval, merge, subtract
+from backend.domain.serials import PARTY_SERIES, Interval, merge, subtract, viewers_of
 from backend.errors import InvalidValue, UnmappedLabel
 
-#: Blocks of one kind in one series are disjoint: those that share a serial with [first, last] begin
-#: in it, or are the one that begins last before it. Both come from one btree.
+#: Blocks of one kind in one series, as one programme tells of them, are disjoint: those that share
+#: a serial with [first, last] begin in it, or are the one that begins last before it. Both come
+#: from one btree.
 _TOUCHING = text(
     "SELECT r.*, lower(r.block) AS first, upper(r.block) - 1 AS last FROM series s"
     " CROSS JOIN (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)"
+    " CROSS JOIN LATERAL unnest(s.programme || CAST(:viewers AS text[])) AS tellers(programme)"
     " CROSS JOIN LATERAL ("
     "   (SELECT * FROM registry_blocks b WHERE b.series_id = s.id AND b.kind = kinds.kind"
+    "      AND b.programme = tellers.programme"
     "      AND lower(b.block) > :first AND lower(b.block) <= :last)"
     "   UNION ALL"
     "   (SELECT * FROM registry_blocks b WHERE b.series_id = s.id AND b.kind = kinds.kind"
+    "      AND b.programme = tellers.programme"
     "      AND lower(b.block) <= :first ORDER BY lower(b.block) DESC LIMIT 1)) r"
     " WHERE s.name = :series AND upper(r.block) > :first ORDER BY kind, first"
 )
@@ -34,7 +38,12 @@ def touching(connection: Connection, interval: Interval) -> Sequence[Row[Any]]:
     """Rows of `registry_blocks`, with `first` and `last`, that share a serial with an interval."""
     return connection.execute(
         _TOUCHING,
-        {"series": str(interval.series), "first": interval.first, "last": interval.last},
+        {
+            "series": str(interval.series),
+            "first": interval.first,
+            "last": interval.last,
+            "viewers": viewers_of(interval.series),
+        },
     ).all()
 
 
@@ -67,7 +76,16 @@ def require_in_registry(
     """Raises InvalidValue or UnmappedLabel naming the interval, the imported row and the rule."""
     for interval in intervals:
         rows = touching(connection, interval)
-        held = [row for row in rows if row.kind != "retirement"]
+        # In a party's series the issuances of others are the same credits as their owner sees
+        # them: they make no class of this programme, but what is gone there is gone.
+        held = [
+            row
+            for row in rows
+            if row.kind != "retirement"
+            and (
+                interval.series.programme != PARTY_SERIES or row.programme == credit_class.programme
+            )
+        ]
         for row in held:
             _require_live(row, interval)
             _require_class(row, interval, credit_class)

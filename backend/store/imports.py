@@ -1,103 +1,98 @@
-"""Saves a registry's export: once per content, merged by series, with history, by COPY.
+"""Saves a registry's export: once per content, staged in batches, merged in steps, with history.
 
-The rules of the merge are pure and belong to `registries`; the caller hands them in. One lock
-serialises imports, so what a plan was made from is what it is applied to.
+Both go on where a kill left them: what is staged is not read again, a step that is done is not
+done again. The rules of the merge are pure and belong to `registries`; the caller hands them in.
+One lock serialises imports, and an import that was killed while it was merged is brought to its end
+before another begins, so what a plan was made from is what it is applied to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple, Protocol
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, insert, select
 
-from backend.domain.credits import BlockRecord
+from backend.domain.credits import BlockRecord, ProjectRecord, VolumeRecord
 from backend.domain.serials import Series
 from backend.store import tables
 from backend.store.backing_index import ensure_series
-from backend.store.block_rows import Labels, RowWriter, read_records
-from backend.store.copying import copy_lines
+from backend.store.block_changes import Planner, apply_plan, known_beside
+from backend.store.block_rows import STAGED, Labels, RowWriter
+from backend.store.copying import copy_rows
 from backend.store.database import LOCK_IMPORT, Database, lock, raw
+from backend.store.entries import merge_entries, project_line, stage_entries, volume_line
+from backend.store.import_checks import WITHIN, judge, parameters
+from backend.store.import_rows import Bounds, Rival, Staging, series_of
 from backend.store.retired_in_trust import record_retired_in_trust
 
-_CHUNK = 50_000
+#: A report lists at most this many rejected rows; all of them are in `import_rejections`.
+MOST_LISTED = 10_000
+_COUNTS = ("new", "unchanged", "updated", "split", "contradictions")
+_PROGRESS_SECONDS = 1.0
+#: Steps that are merged at once, each by a backend of Postgres: one on each of two cores.
+WORKERS = 2
 
 
-class KnownPiece(NamedTuple):
-    """A stored row under its id, as the merge rules take it."""
-
-    key: int
-    record: BlockRecord
-
-
-class Updated(Protocol):
-    """A stored row about which the export says something newer."""
+class RejectedRow(Protocol):
+    """A row that its adapter refused."""
 
     @property
-    def key(self) -> int: ...
+    def row(self) -> int: ...
     @property
-    def record(self) -> BlockRecord: ...
-    @property
-    def changes(self) -> tuple[str, ...]: ...
-
-
-class Divided(Protocol):
-    """A stored row that is now several."""
-
-    @property
-    def key(self) -> int: ...
-    @property
-    def parts(self) -> tuple[BlockRecord, ...]: ...
-    @property
-    def changes(self) -> tuple[str, ...]: ...
-
-
-class Refused(Protocol):
-    """A row that cannot be true beside what is known."""
-
-    @property
-    def record(self) -> BlockRecord: ...
+    def line(self) -> int: ...
     @property
     def field(self) -> str: ...
     @property
+    def value(self) -> str: ...
+    @property
     def rule(self) -> str: ...
-    @property
-    def known(self) -> tuple[int, ...]: ...
 
 
-class Plan(Protocol):
-    """`registries.merge.MergePlan`, as far as it is read here."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of an export in file order. `rows` is the number of the last of them, `figures` what the
+    reader needs to go on after it, as JSON."""
 
-    @property
-    def new(self) -> Sequence[BlockRecord]: ...
-    @property
-    def unchanged(self) -> Sequence[Any]: ...
-    @property
-    def updated(self) -> Sequence[Updated]: ...
-    @property
-    def split(self) -> Sequence[Divided]: ...
-    @property
-    def contradictions(self) -> Sequence[Refused]: ...
+    rows: int
+    blocks: Sequence[BlockRecord] = ()
+    volumes: Sequence[VolumeRecord] = ()
+    projects: Sequence[ProjectRecord] = ()
+    rejected: Sequence[RejectedRow] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-Planner = Callable[[Any, Sequence[BlockRecord]], Plan]
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What only all rows together tell: distinct series and batches, rows that share serials, and
+    the first rejections."""
+
+    series: int
+    batches: int
+    rivals: Sequence[Rival]
+    rejected: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
-    """One export as its adapter read it. `report` is what `import --json` prints of it."""
+    """One export, read as it is asked for.
+
+    `batches` gives the rows after a row number, with the figures up to it; `describe` makes the
+    report of the figures and of what all rows together tell.
+    """
 
     name: str
     sha256: str
     programme: str
     layout: str
-    rows: int
-    rejected: int
-    records: Sequence[BlockRecord]
-    report: Mapping[str, Any]
+    batches: Callable[[int, Mapping[str, Any]], Iterator[Batch]]
+    describe: Callable[[Mapping[str, Any], Staged], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +107,7 @@ class ImportResult:
     rows: int
     accepted: int
     rejected: int
+    report: Mapping[str, Any]
     new: int = 0
     unchanged: int = 0
     updated: int = 0
@@ -121,305 +117,344 @@ class ImportResult:
 
 
 def save_import(
-    database: Database, export: ExportFile, plan: Planner, labels: Labels
+    database: Database,
+    export: ExportFile,
+    plan: Planner,
+    labels: Labels,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> ImportResult:
-    """Merge an export into what is known, in one transaction.
+    """Merge an export into what is known; go on with it when it was begun before.
 
     The same content (SHA-256) again changes nothing and gives the first result, `known` True.
     `plan` is `registries.merge.plan_merge`; contradictions are recorded, never merged. Rows that
     show credits in trust as gone are merged, and recorded as contradictions too.
     """
-    with database.begin() as connection:
-        lock(connection, LOCK_IMPORT)
-        earlier = _earlier(connection, export.sha256)
-        if earlier is not None:
-            return earlier
-        import_id = _insert_import(connection, export)
-        series = ensure_series(connection, {record.interval.series for record in export.records})
-        ids = {s: series["0x" + s.id.hex()] for s in {r.interval.series for r in export.records}}
-        writer = RowWriter(import_id, export.name, ids, labels)
-        known, incoming, unchanged = _compare(connection, writer, export.records)
-        planned = plan(known, incoming)
-        _apply(connection, writer, planned, {piece.key: piece.record for piece in known})
-        in_trust = record_retired_in_trust(connection, import_id, list(ids.values()))
-        result = ImportResult(
-            import_id=import_id,
-            file_name=export.name,
-            sha256=export.sha256,
-            programme=export.programme,
-            layout=export.layout,
-            rows=export.rows,
-            accepted=len(export.records),
-            rejected=export.rejected,
-            new=len(planned.new),
-            unchanged=unchanged + len(planned.unchanged),
-            updated=len(planned.updated),
-            split=sum(len(split.parts) for split in planned.split),
-            contradictions=len(planned.contradictions) + in_trust,
-        )
-        raw(connection).execute(
-            "UPDATE imports SET report = report || %s WHERE id = %s",
-            [Jsonb({"merge": _counts(result)}), import_id],
-        )
-        return result
+    with database.hold(LOCK_IMPORT):
+        for other in _unfinished(database):
+            if other.sha256 != export.sha256:
+                progress(f"{other.file_name}: finishing its import, which was interrupted")
+                _Merge(database, other.id, plan, labels, progress).run()
+        found = _find(database, export.sha256)
+        if found is not None and found.state == "done":
+            return _result(found, known=True)
+        if found is None or found.state == "reading":
+            found = _Reading(database, export, found, labels, progress).run()
+        return _Merge(database, found.id, plan, labels, progress).run()
 
 
-_COUNTS = ("new", "unchanged", "updated", "split", "contradictions")
-
-
-def _counts(result: ImportResult) -> dict[str, int]:
-    return {name: value for name, value in asdict(result).items() if name in _COUNTS}
-
-
-def _earlier(connection: Connection, sha256: str) -> ImportResult | None:
+def _find(database: Database, sha256: str) -> Row[Any] | None:
     table = tables.imports
-    found = connection.execute(select(table).where(table.c.sha256 == sha256)).first()
-    if found is None:
-        return None
-    result = ImportResult(
-        import_id=found.id,
-        file_name=found.file_name,
-        sha256=found.sha256,
-        programme=found.programme,
-        layout=found.layout,
-        rows=found.rows,
-        accepted=found.accepted,
-        rejected=found.rejected,
-        known=True,
-    )
-    return replace(result, **found.report["merge"])
+    with database.read() as connection:
+        return connection.execute(select(table).where(table.c.sha256 == sha256)).first()
 
 
-def _insert_import(connection: Connection, export: ExportFile) -> int:
-    return int(
-        connection.execute(
-            insert(tables.imports)
-            .values(
-                file_name=export.name,
-                sha256=export.sha256,
-                programme=export.programme,
-                layout=export.layout,
-                rows=export.rows,
-                accepted=len(export.records),
-                rejected=export.rejected,
-                report=dict(export.report),
-            )
-            .returning(tables.imports.c.id)
-        ).scalar_one()
-    )
+def _unfinished(database: Database) -> Sequence[Row[Any]]:
+    table = tables.imports
+    with database.read() as connection:
+        query = select(table).where(table.c.state == "merging").order_by(table.c.id)
+        return connection.execute(query).all()
 
 
-# ── what is known already ────────────────────────────────────────────────────────────────────
+def _result(row: Row[Any], known: bool) -> ImportResult:
+    return ImportResult(
+        row.id, row.file_name, row.sha256, row.programme, row.layout, row.rows, row.accepted,
+        row.rejected, row.report, known=known, **row.report["merge"],
+    )  # fmt: skip
 
 
-def _compare(
-    connection: Connection, writer: RowWriter, records: Sequence[BlockRecord]
-) -> tuple[list[KnownPiece], Sequence[BlockRecord], int]:
-    """(pieces the plan must see, records it must judge, records that are stored just so).
+class _Clock:
+    """Where the time of an import goes, in milliseconds, and when to speak of it again."""
 
-    Rows equal to a stored one are found by one join and left out, unless rows of the export
-    overlap each other: then the plan must see them all.
-    """
-    ids = list(writer.series_ids.values())
-    driver = raw(connection)
-    held = driver.execute(
-        "SELECT EXISTS (SELECT FROM registry_blocks WHERE series_id = ANY(%s))", [ids]
-    ).fetchone()
-    if not records or not held or not held[0]:
-        return [], records, 0
-    driver.execute("DROP TABLE IF EXISTS incoming")
-    driver.execute(
-        "CREATE TEMP TABLE incoming (ordinal int, series_id int, first bigint, last bigint,"
-        " kind text, programme text, project text, project_name text, vintage_start date,"
-        " vintage_end date, batch bigint, status text, labels text[], facts jsonb)"
-        " ON COMMIT DROP"
-    )
-    lines = [writer.comparable(ordinal, record) for ordinal, record in enumerate(records)]
-    copy_lines(connection, "incoming", _INCOMING, lines)
-    driver.execute("ANALYZE incoming")
-    same: set[int] = set()
-    if not _overlaps(connection):
-        same = {row[0] for row in driver.execute(_SAME)}
-    if len(same) == len(records):
-        return [], [], len(same)
-    incoming = [record for ordinal, record in enumerate(records) if ordinal not in same]
-    left = {writer.series_ids[record.interval.series] for record in incoming}
-    names = {number: series for series, number in writer.series_ids.items()}
-    return _known(connection, left, incoming, writer, names), incoming, len(same)
+    def __init__(self, spent: Mapping[str, int]) -> None:
+        self.spent = dict(spent)
+        self._said = time.monotonic()
+        self._rows = 0
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        started = time.monotonic_ns()
+        yield
+        taken = (time.monotonic_ns() - started) // 1_000_000
+        self.spent[name] = self.spent.get(name, 0) + taken
+
+    def add(self, spent: Mapping[str, int]) -> None:
+        """What another clock measured meanwhile."""
+        for name, taken in spent.items():
+            self.spent[name] = self.spent.get(name, 0) + taken
+
+    def rate(self, rows: int) -> int | None:
+        """Rows a second since it was last said; None when that is not long ago."""
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._said < _PROGRESS_SECONDS:
+            return None
+        rate = round(self._rows / (now - self._said))
+        self._said, self._rows = now, 0
+        return rate
 
 
-_INCOMING = (
-    "ordinal", "series_id", "first", "last", "kind", "programme", "project", "project_name",
-    "vintage_start", "vintage_end", "batch", "status", "labels", "facts",
-)  # fmt: skip
-_SAME = """
-    SELECT i.ordinal FROM incoming i JOIN registry_blocks r
-      ON r.series_id = i.series_id AND r.kind = i.kind AND lower(r.block) = i.first
-     AND upper(r.block) = i.last + 1
-   WHERE r.programme = i.programme AND r.project = i.project AND r.project_name = i.project_name
-     AND r.vintage_start IS NOT DISTINCT FROM i.vintage_start
-     AND r.vintage_end IS NOT DISTINCT FROM i.vintage_end
-     AND r.batch IS NOT DISTINCT FROM i.batch AND r.status = i.status AND r.labels = i.labels
-     AND r.facts = i.facts
-"""
-_OVERLAPS = """
-    SELECT EXISTS (SELECT FROM (
-        SELECT first, max(last) OVER (PARTITION BY series_id, kind ORDER BY first, last, ordinal
-               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached FROM incoming) o
-     WHERE first <= reached)
-"""
+class _Reading:
+    """From the file into the import's own tables, a batch in each transaction."""
 
+    def __init__(
+        self,
+        database: Database,
+        export: ExportFile,
+        found: Row[Any] | None,
+        labels: Labels,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._export = export
+        self._row = found if found is not None else self._begin()
+        self._staging = Staging(self._row.id)
+        self._series: dict[Series, int] = {}
+        self._writer = RowWriter(self._row.id, export.name, self._series, labels)
+        self._progress = progress
+        self._clock = _Clock(self._row.progress.get("milliseconds", {}))
 
-def _overlaps(connection: Connection) -> bool:
-    found = raw(connection).execute(_OVERLAPS).fetchone()
-    return bool(found and found[0])
-
-
-def _known(
-    connection: Connection,
-    series_ids: Iterable[int],
-    incoming: Sequence[BlockRecord],
-    writer: RowWriter,
-    names: Mapping[int, Series],
-) -> list[KnownPiece]:
-    """Stored rows that the plan must see: of events the whole series, of pieces what is touched."""
-    events = [
-        writer.series_ids[series]
-        for series in {r.interval.series for r in incoming if r.kind != "partition"}
-    ]
-    found = [
-        KnownPiece(key, record)
-        for key, record in read_records(
-            connection, names, "series_id = ANY(%s) AND kind <> 'partition'", [events]
-        )
-    ]
-    firsts: dict[int, list[int]] = {number: [] for number in series_ids}
-    lasts: dict[int, list[int]] = {number: [] for number in series_ids}
-    for record in incoming:
-        if record.kind == "partition":
-            number = writer.series_ids[record.interval.series]
-            firsts[number].append(record.interval.first)
-            lasts[number].append(record.interval.last)
-    for number in firsts:
-        if firsts[number]:
-            found += [
-                KnownPiece(key, record)
-                for key, record in read_records(
-                    connection, names, _TOUCHED, [number, firsts[number], lasts[number]]
+    def _begin(self) -> Row[Any]:
+        export, table = self._export, tables.imports
+        with self._database.begin() as connection:
+            made = connection.execute(
+                insert(table)
+                .values(
+                    file_name=export.name, sha256=export.sha256, programme=export.programme,
+                    layout=export.layout, rows=0, accepted=0, rejected=0, report={},
+                    state="reading",
                 )
-            ]
-    return found
+                .returning(table)
+            ).one()  # fmt: skip
+            Staging(made.id).create(connection)
+        return made
+
+    def run(self) -> Row[Any]:
+        """Stage what is not staged yet, then close the reading; the row of the import."""
+        progress = self._row.progress
+        if self._row.rows:
+            self._progress(f"{self._export.name}: going on after row {self._row.rows:,}")
+        batches = self._export.batches(self._row.rows, progress.get("figures", {}))
+        while True:
+            with self._clock.measure("parse"):
+                batch = next(batches, None)
+            if batch is None:
+                return self._close()
+            with self._clock.measure("stage"):
+                self._stage(batch)
+            size = len(batch.blocks) + len(batch.volumes) + len(batch.projects)
+            if rate := self._clock.rate(size + len(batch.rejected)):
+                self._progress(f"{self._export.name}: {batch.rows:,} rows read, {rate:,} rows/s")
+
+    def _stage(self, batch: Batch) -> None:
+        with self._database.begin() as connection:
+            wanted = {record.interval.series for record in batch.blocks}
+            wanted |= {record.series for record in batch.volumes if record.series is not None}
+            self._number(connection, wanted - self._series.keys())
+            line = self._writer.staged
+            self._staging.add(connection, STAGED, [line(record) for record in batch.blocks])
+            entries = [volume_line(record, self._series) for record in batch.volumes]
+            entries += [project_line(record) for record in batch.projects]
+            stage_entries(connection, self._staging, entries)
+            if batch.rejected:
+                copy_rows(
+                    connection,
+                    "import_rejections",
+                    ("import_id", "row", "line", "field", "value", "rule"),
+                    ((self._row.id, r.row, r.line, r.field, r.value, r.rule)
+                     for r in batch.rejected),
+                )  # fmt: skip
+            accepted = len(batch.blocks) + len(entries)
+            raw(connection).execute(
+                "UPDATE imports SET rows = %s, accepted = accepted + %s, rejected = rejected + %s,"
+                " progress = progress || %s WHERE id = %s",
+                [batch.rows, accepted, len(batch.rejected),
+                 Jsonb({"figures": batch.figures, "milliseconds": self._clock.spent}),
+                 self._row.id],
+            )  # fmt: skip
+
+    def _number(self, connection: Connection, missing: set[Series]) -> None:
+        """Learn the numbers of series; programmes with a series per batch have very many."""
+        if len(self._series) > 200_000:
+            self._series.clear()
+        numbers = ensure_series(connection, missing)
+        for series in missing:
+            self._series[series] = numbers["0x" + series.id.hex()]
+
+    def _close(self) -> Row[Any]:
+        table = tables.imports
+        with self._clock.measure("check"), self._database.begin() as connection:
+            self._staging.seal(connection)
+            counts = self._staging.counts(connection)
+            found = connection.execute(select(table).where(table.c.id == self._row.id)).one()
+            rejected = raw(connection).execute(
+                "SELECT row, line, field, value, rule FROM import_rejections"
+                " WHERE import_id = %s ORDER BY row LIMIT %s",
+                [self._row.id, MOST_LISTED],
+            )
+            names = ("row", "line", "field", "value", "rule")
+            staged = Staged(
+                counts["series"],
+                counts["batches"],
+                self._staging.rivals(connection),
+                [dict(zip(names, row, strict=True)) for row in rejected],
+            )
+            report = self._export.describe(found.progress.get("figures", {}), staged)
+            raw(connection).execute(
+                "UPDATE imports SET state = 'merging', report = %s, progress = progress || %s"
+                " WHERE id = %s",
+                [Jsonb(dict(report)), Jsonb({"mixed": counts["kinds"] > 1}), self._row.id],
+            )
+            copy_rows(
+                connection,
+                "import_steps",
+                ("import_id", "number", "start_series", "start_first", "end_series", "end_first"),
+                ((self._row.id, number, *bounds.start, *bounds.end)
+                 for number, bounds in enumerate(list(self._staging.steps(connection)))),
+            )  # fmt: skip
+            return connection.execute(select(table).where(table.c.id == self._row.id)).one()
 
 
-# The stored pieces of a series are disjoint: those that a row touches begin inside it, or are the
-# one that begins last before it. Both come from the btree on (series, kind, first serial).
-_TOUCHED = """id IN (
-    SELECT hit.id FROM (SELECT %s::int AS series, * FROM unnest(%s::bigint[], %s::bigint[])
-           AS row(first, last)) wanted
-    CROSS JOIN LATERAL (
-        SELECT id FROM registry_blocks
-         WHERE series_id = wanted.series AND kind = 'partition'
-           AND lower(block) > wanted.first AND lower(block) <= wanted.last
-        UNION ALL
-        (SELECT id FROM registry_blocks
-          WHERE series_id = wanted.series AND kind = 'partition' AND lower(block) <= wanted.first
-          ORDER BY lower(block) DESC LIMIT 1)) hit)"""
+_NEW = f"""
+    INSERT INTO registry_blocks (series_id, block, kind, programme, project, project_name,
+        vintage_start, vintage_end, batch, status, cohort, vocabulary, labels, unmapped, facts,
+        source, first_import, last_import)
+    SELECT s.series_id, int8range(s.first, s.last, '[]'), s.kind, s.programme, s.project,
+        s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status, s.cohort, s.vocabulary,
+        s.labels, s.unmapped, s.facts,
+        jsonb_build_object('file', %(file)s::text, 'row', s.row, 'line', s.line),
+        %(import)s, %(import)s
+      FROM {{rows}} s WHERE {WITHIN} AND NOT EXISTS (SELECT FROM verdicts v WHERE v.row = s.row)
+     ORDER BY s.series_id, s.first
+"""
+_UNDER_REVIEW = f"JOIN verdicts v ON v.row = s.row AND v.verdict = 'review' WHERE {WITHIN}"
 
 
-# ── applying a plan ──────────────────────────────────────────────────────────────────────────
+class _Merge:
+    """From the import's own tables into the ledger, a step in each transaction."""
 
+    def __init__(
+        self,
+        database: Database,
+        import_id: int,
+        plan: Planner,
+        labels: Labels,
+        progress: Callable[[str], None],
+    ) -> None:
+        table = tables.imports
+        with database.read() as connection:
+            self._row = connection.execute(select(table).where(table.c.id == import_id)).one()
+        self._database = database
+        self._plan = plan
+        self._labels = labels
+        self._progress = progress
+        self._staging = Staging(import_id)
+        self._mixed = self._row.progress.get("mixed", False)
+        self._clock = _Clock(self._row.progress.get("milliseconds", {}))
 
-def _apply(
-    connection: Connection,
-    writer: RowWriter,
-    plan: Plan,
-    known: Mapping[int, BlockRecord],
-) -> None:
-    for start in range(0, len(plan.new), _CHUNK):
-        writer.copy_new(connection, plan.new[start : start + _CHUNK])
-    if plan.updated:
-        writer.update(connection, [(update.key, update.record) for update in plan.updated])
-        _add_history(
+    def run(self) -> ImportResult:
+        """Every step that is not done, two at a time, then the end; the import's result."""
+        with self._database.read() as connection:
+            found = raw(connection).execute(
+                "SELECT number, start_series, start_first, end_series, end_first, counts"
+                " FROM import_steps WHERE import_id = %s ORDER BY number",
+                [self._row.id],
+            )
+            steps = found.fetchall()
+        done = sum(sum(step[5].values()) for step in steps if step[5])
+        if done:
+            self._progress(f"{self._row.file_name}: going on after {done:,} merged rows")
+        left = [(step[0], Bounds(step[1:3], step[3:5])) for step in steps if not step[5]]
+        with self._clock.measure("merge"), ThreadPoolExecutor(WORKERS) as pool:
+            waiting = [pool.submit(self._step, number, bounds) for number, bounds in left]
+            try:
+                for step in as_completed(waiting):
+                    counts, spent = step.result()
+                    self._clock.add(spent)
+                    count = sum(counts.values())
+                    done += count
+                    if rate := self._clock.rate(count):
+                        self._progress(
+                            f"{self._row.file_name}: {done:,} of {self._row.accepted:,} rows"
+                            f" merged, {rate:,} rows/s"
+                        )
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return self._finish()
+
+    def _step(self, number: int, bounds: Bounds) -> tuple[dict[str, int], dict[str, int]]:
+        """One step in one transaction; what it came to, and where its time went."""
+        values = parameters(bounds)
+        clock = _Clock({})
+        with self._database.begin() as connection:
+            driver = raw(connection)
+            with clock.measure("check"):
+                found = judge(connection, self._staging, bounds, self._mixed)
+            with clock.measure("store"):
+                counts = dict.fromkeys(_COUNTS, 0) | {"unchanged": found["same"]}
+                if found["review"]:
+                    self._review(connection, values, counts)
+                named = values | {"file": self._row.file_name, "import": self._row.id}
+                counts["new"] += driver.execute(self._staging.sql(_NEW), named).rowcount
+                counts["contradictions"] += record_retired_in_trust(
+                    connection, self._row.id, bounds
+                )
+            driver.execute(
+                "UPDATE import_steps SET counts = %s WHERE import_id = %s AND number = %s",
+                [Jsonb(counts), self._row.id, number],
+            )
+        return counts, clock.spent
+
+    def _review(
+        self, connection: Connection, values: Mapping[str, Any], counts: dict[str, int]
+    ) -> None:
+        """What is not plain, by the rules themselves."""
+        driver = raw(connection)
+        series = series_of(
             connection,
-            writer.import_id,
-            (
-                (
-                    update.key,
-                    "updated" if "status" in update.changes else "facts",
-                    {**writer.as_json(known[update.key]), "changes": list(update.changes)},
-                    writer.as_json(update.record),
+            [
+                row[0]
+                for row in driver.execute(
+                    self._staging.sql(
+                        f"SELECT DISTINCT s.series_id FROM {{rows}} s {_UNDER_REVIEW}"
+                    ),
+                    values,
                 )
-                for update in plan.updated
-            ),
+            ],
         )
-    if plan.split:
-        _divide(connection, writer, plan.split, known)
-    if plan.contradictions:
-        _contradict(connection, writer, plan.contradictions)
+        ids = {one: number for number, one in series.items()}
+        writer = RowWriter(self._row.id, self._row.file_name, ids, self._labels)
+        incoming = self._staging.records(connection, series, _UNDER_REVIEW, values)
+        known = known_beside(connection, incoming, ids, series)
+        planned = self._plan(known, incoming)
+        apply_plan(connection, writer, planned, {piece.key: piece.record for piece in known})
+        counts["new"] += len(planned.new)
+        counts["unchanged"] += len(planned.unchanged)
+        counts["updated"] += len(planned.updated)
+        counts["split"] += sum(len(split.parts) for split in planned.split)
+        counts["contradictions"] += len(planned.contradictions)
 
-
-def _divide(
-    connection: Connection,
-    writer: RowWriter,
-    splits: Sequence[Divided],
-    known: Mapping[int, BlockRecord],
-) -> None:
-    """The first part keeps the row's id, so that its history goes on; the others are new rows."""
-    writer.update(connection, [(split.key, split.parts[0]) for split in splits])
-    writer.copy_new(connection, [part for split in splits for part in split.parts[1:]])
-    _add_history(
-        connection,
-        writer.import_id,
-        (
-            (
-                split.key,
-                "split",
-                {**writer.as_json(known[split.key]), "changes": list(split.changes)},
-                {"parts": [writer.as_json(part) for part in split.parts]},
+    def _finish(self) -> ImportResult:
+        table = tables.imports
+        with self._database.begin() as connection:
+            with self._clock.measure("store"):
+                merged = merge_entries(connection, self._staging, self._row.id, self._row.file_name)
+            counts: Counter[str] = Counter()
+            driver = raw(connection)
+            steps = "import_steps WHERE import_id = %s"
+            for (done,) in driver.execute(f"SELECT counts FROM {steps}", [self._row.id]):
+                counts.update(done)
+            counts.update(merged)
+            driver.execute(f"DELETE FROM {steps}", [self._row.id])
+            self._staging.drop(connection)
+            merge = {name: counts[name] for name in _COUNTS}
+            report = {"merge": merge, "milliseconds": self._clock.spent}
+            raw(connection).execute(
+                "UPDATE imports SET report = report || %s, state = 'done', finished_at = now(),"
+                " progress = '{}' WHERE id = %s",
+                [Jsonb(report), self._row.id],
             )
-            for split in splits
-        ),
-    )
-
-
-def _add_history(
-    connection: Connection,
-    import_id: int,
-    changes: Iterable[tuple[int, str, dict[str, Any], dict[str, Any]]],
-) -> None:
-    with (
-        raw(connection).cursor() as cursor,
-        cursor.copy(
-            "COPY registry_block_history (registry_block_id, import_id, change, before, after)"
-            " FROM STDIN"
-        ) as copy,
-    ):
-        for key, change, before, after in changes:
-            copy.write_row((key, import_id, change, Jsonb(before), Jsonb(after)))
-
-
-def _contradict(connection: Connection, writer: RowWriter, refused: Sequence[Refused]) -> None:
-    connection.execute(
-        insert(tables.contradictions),
-        [
-            {
-                "import_id": writer.import_id,
-                "series_id": writer.series_ids[found.record.interval.series],
-                "description": (
-                    f"row {found.record.row}, {found.record.interval}: {found.field} {found.rule}"
-                ),
-                "detail": {
-                    "field": found.field,
-                    "rule": found.rule,
-                    "known": list(found.known),
-                    "row": found.record.row,
-                    "line": found.record.line,
-                    "record": writer.as_json(found.record),
-                },
-            }
-            for found in refused
-        ],
-    )
+            row = connection.execute(select(table).where(table.c.id == self._row.id)).one()
+        return _result(row, known=False)
 
 
 def remap_labels(database: Database, labels: Labels) -> int:

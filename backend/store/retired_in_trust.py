@@ -14,7 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from backend.domain.credits import Status
+from backend.domain.serials import VIEWERS
 from backend.store import tables
+from backend.store.import_checks import parameters
+from backend.store.import_rows import Bounds
 from backend.store.queries.assignment import DatedChange, changes_of, standing_at
 
 #: Marks these contradictions among the others, in `detail`.
@@ -22,13 +25,18 @@ KIND = "retired_in_trust"
 _GONE = [str(status) for status in Status if status.is_final]
 
 _ANY_IN_TRUST = text(
-    "SELECT EXISTS (SELECT FROM class_blocks WHERE series_id = ANY(:series))"
-    " OR EXISTS (SELECT FROM custody_blocks WHERE series_id = ANY(:series))"
+    "SELECT EXISTS (SELECT FROM class_blocks WHERE series_id BETWEEN :s0 AND :s1)"
+    " OR EXISTS (SELECT FROM custody_blocks WHERE series_id BETWEEN :s0 AND :s1)"
 )
+#: Rows of a step that this import wrote, by ranges of the btree on registry_blocks.
 _GONE_ROWS = (
-    "WITH gone AS MATERIALIZED (SELECT series_id, block, lower(block) AS first,"
-    " upper(block) - 1 AS last, status, source FROM registry_blocks"
-    " WHERE last_import = :import AND series_id = ANY(:series) AND status = ANY(:gone))"
+    "WITH gone AS MATERIALIZED (SELECT b.series_id, b.block, lower(b.block) AS first,"
+    " upper(b.block) - 1 AS last, b.status, b.source FROM series s JOIN registry_blocks b"
+    "   ON b.series_id = s.id AND b.kind = ANY('{partition,retirement}')"
+    "  AND b.programme = ANY(s.programme || CAST(:viewers AS text[]))"
+    "  AND lower(b.block) >= CASE WHEN s.id = :s0 THEN :f0 ELSE 0 END"
+    "  AND lower(b.block) < CASE WHEN s.id = :s1 THEN :f1 ELSE 9223372036854775807 END"
+    " WHERE s.id BETWEEN :s0 AND :s1 AND b.last_import = :import AND b.status = ANY(:gone))"
 )
 # Blocks of a series on chain are disjoint (L2): those that a row touches begin inside it, or are
 # the one that begins last before it. Both come from one btree.
@@ -69,16 +77,14 @@ class RetiredInTrust:
     receipt_id: str
 
 
-def record_retired_in_trust(
-    connection: Connection, import_id: int, series_ids: Sequence[int]
-) -> int:
+def record_retired_in_trust(connection: Connection, import_id: int, bounds: Bounds) -> int:
     """Write a contradiction for every run of serials in trust that this import shows as gone.
 
-    Reads the rows that this import changed, so a later export that repeats them says nothing
-    new. Returns how many were written.
+    Reads the rows of one step that this import changed, so a later export that repeats them says
+    nothing new. Returns how many were written.
     """
-    asked = {"import": import_id, "series": list(series_ids), "gone": _GONE}
-    if not connection.execute(_ANY_IN_TRUST, {"series": asked["series"]}).scalar():
+    asked = {"import": import_id, "gone": _GONE, "viewers": list(VIEWERS), **parameters(bounds)}
+    if not connection.execute(_ANY_IN_TRUST, {"s0": asked["s0"], "s1": asked["s1"]}).scalar():
         return 0
     rows = connection.execute(_ON_CHAIN, asked).all()
     exchanges = changes_of(connection, {int(row.class_id) for row in rows})

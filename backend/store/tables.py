@@ -72,6 +72,10 @@ imports = Table(
     Column("accepted", Integer, nullable=False),
     Column("rejected", Integer, nullable=False),
     Column("report", JSONB, nullable=False),
+    # `reading` while rows are staged, `merging` while they are applied, then `done`.
+    Column("state", Text, nullable=False, server_default="done"),
+    Column("progress", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("finished_at", DateTime(timezone=True)),
 )
 
 series = Table(
@@ -85,9 +89,10 @@ series = Table(
     Column("hash", Text, nullable=False, unique=True),
 )
 
-#: What rows of exports say after the newest import. Blocks of one kind in one series are
-#: disjoint: the merge refuses anything else, under one lock. So a btree finds overlaps, which a
-#: GiST index would do at a third of the import's speed; foreign keys would halve it again.
+#: What rows of exports say after the newest import. Blocks of one kind in one series are disjoint
+#: as far as one programme tells of them: the merge refuses anything else, under one lock. So a
+#: btree finds overlaps, which a GiST index would do at a third of the import's speed; foreign keys
+#: would halve it again.
 registry_blocks = Table(
     "registry_blocks",
     metadata,
@@ -111,7 +116,7 @@ registry_blocks = Table(
     Column("first_import", BigInteger, nullable=False),
     # The newest import that said something new of the row, not the newest that repeated it.
     Column("last_import", BigInteger, nullable=False),
-    Index("ix_registry_blocks_first", "series_id", "kind", text("lower(block)")),
+    Index("ix_registry_blocks_first", "series_id", "kind", "programme", text("lower(block)")),
     Index("ix_registry_blocks_project", "programme", "project", "vintage_start"),
 )
 

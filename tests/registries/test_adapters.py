@@ -142,9 +142,9 @@ def test_the_figures_are_null_exactly_where_the_layout_cannot_tell(adapter: Adap
     elif told:
         assert 1000 * shown["issued_tonnes"] == total
     assert list(shown) == [
-        "file", "programme", "layout", "rows", "accepted", "rejected", "issued_tonnes",
-        "active_tonnes", "retired_tonnes", "cancelled_tonnes", "moved_tonnes", "kilograms",
-        "blocks", "batches", "series", "volumes", "projects",
+        "file", "programme", "layout", "rows", "accepted", "rejected", "rejections",
+        "issued_tonnes", "active_tonnes", "retired_tonnes", "cancelled_tonnes",
+        "moved_tonnes", "kilograms", "blocks", "batches", "series", "volumes", "projects",
         "control_totals", "overlaps",
     ]  # fmt: skip
 

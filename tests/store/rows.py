@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -14,7 +14,7 @@ from backend.registries.labels import VERSION, cohort_of
 from backend.registries.merge import plan_merge
 from backend.store.block_rows import Labels
 from backend.store.database import Database
-from backend.store.imports import ExportFile, ImportResult, save_import
+from backend.store.imports import Batch, ExportFile, ImportResult, save_import
 
 VCS = Series("VCS", (2,))
 GS = Series("GS", (11603, 2025, 30256))
@@ -49,9 +49,19 @@ def numbered(records: Sequence[BlockRecord]) -> list[BlockRecord]:
     return [replace(one, row=at, line=at + 1) for at, one in enumerate(records, 1)]
 
 
+def export_of(records: Sequence[BlockRecord], name: str, batch: int = 3) -> ExportFile:
+    """An export that an adapter would have read so; `name` stands for its content."""
+    listed = numbered(records)
+
+    def batches(after: int, figures: Mapping[str, Any]) -> Iterator[Batch]:
+        for start in range(after, len(listed), batch):
+            rows = listed[start : start + batch]
+            yield Batch(start + len(rows), rows)
+
+    sha256 = hashlib.sha256(name.encode()).hexdigest()
+    return ExportFile(f"{name}.csv", sha256, "VCS", "test", batches, lambda *_: {"a": 1})
+
+
 def save(database: Database, records: Sequence[BlockRecord], name: str) -> ImportResult:
     """Import an export; `name` stands for its content."""
-    listed = numbered(records)
-    sha256 = hashlib.sha256(name.encode()).hexdigest()
-    export = ExportFile(f"{name}.csv", sha256, "VCS", "test", len(listed), 0, listed, {"a": 1})
-    return save_import(database, export, plan_merge, LABELS)
+    return save_import(database, export_of(records, name), plan_merge, LABELS)

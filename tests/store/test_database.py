@@ -18,6 +18,7 @@ from backend.store import (  # noqa: F401
     duplicate_tables,
     exchange_tables,
     market_tables,
+    registry_tables,
     venue_tables,
 )
 from backend.store.database import Database, raw

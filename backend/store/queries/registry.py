@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import INT4RANGE
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.domain.credits import Status, bars_to_tokens
-from backend.domain.serials import SERIES_RULES, Interval, Series, subtract
+from backend.domain.serials import PARTY_SERIES, SERIES_RULES, VIEWERS, Interval, Series, subtract
 from backend.errors import NotFound
 from backend.store import tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
@@ -89,7 +89,11 @@ class RegistryBlock:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported file. `report` holds its figures and the rows it refused."""
+    """One imported file. `report` holds its figures and the rows it refused.
+
+    `state` is `done`, or `reading` or `merging` while it is under way or was interrupted; `rows`,
+    `accepted` and `rejected` are those read so far.
+    """
 
     id: int
     imported_at: datetime
@@ -100,6 +104,8 @@ class Import:
     rows: int
     accepted: int
     rejected: int
+    state: str
+    finished_at: datetime | None
     report: dict[str, Any]
 
 
@@ -224,23 +230,27 @@ def list_blocks(
     if import_id is not None:
         query = query.where(or_(rows.c.first_import == import_id, rows.c.last_import == import_id))
     # The order of an index: a page is read, not sorted.
-    key = [rows.c.series_id, rows.c.kind, func.lower(rows.c.block), rows.c.id]
-    found, following = fetch_page(connection, query, key, [int, str, int, int], cursor, limit)
+    key = [rows.c.series_id, rows.c.kind, rows.c.programme, func.lower(rows.c.block), rows.c.id]
+    found, following = fetch_page(connection, query, key, [int, str, str, int, int], cursor, limit)
     return Page(tuple(_with_use(connection, found)), following)
 
 
-#: Blocks of one kind in one series are disjoint: those that share a serial with [first, last] begin
-#: in it, or are the one that begins last before it. Both come from one btree.
+#: Blocks of one kind in one series, as one programme tells of them, are disjoint: those that share
+#: a serial with [first, last] begin in it, or are the one that begins last before it.
 _HOLDING = text(
     "SELECT DISTINCT r.id FROM unnest(CAST(:names AS text[]), CAST(:firsts AS bigint[]),"
     " CAST(:lasts AS bigint[])) AS w(name, first, last) JOIN series s ON s.name = w.name"
     " CROSS JOIN (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)"
+    " CROSS JOIN LATERAL unnest(s.programme || CASE s.programme WHEN :party"
+    "   THEN CAST(:viewers AS text[]) ELSE '{}' END) AS tellers(programme)"
     " CROSS JOIN LATERAL ("
     "   (SELECT b.id, b.block FROM registry_blocks b WHERE b.series_id = s.id"
-    "      AND b.kind = kinds.kind AND lower(b.block) > w.first AND lower(b.block) <= w.last)"
+    "      AND b.kind = kinds.kind AND b.programme = tellers.programme"
+    "      AND lower(b.block) > w.first AND lower(b.block) <= w.last)"
     "   UNION ALL"
     "   (SELECT b.id, b.block FROM registry_blocks b WHERE b.series_id = s.id"
-    "      AND b.kind = kinds.kind AND lower(b.block) <= w.first"
+    "      AND b.kind = kinds.kind AND b.programme = tellers.programme"
+    "      AND lower(b.block) <= w.first"
     "      ORDER BY lower(b.block) DESC LIMIT 1)) r"
     " WHERE upper(r.block) > w.first"
 )
@@ -257,7 +267,14 @@ def blocks_holding(
     hit = [
         found
         for (found,) in connection.execute(
-            _HOLDING, {"names": names, "firsts": firsts, "lasts": lasts}
+            _HOLDING,
+            {
+                "names": names,
+                "firsts": firsts,
+                "lasts": lasts,
+                "party": PARTY_SERIES,
+                "viewers": list(VIEWERS),
+            },
         )
     ]
     found = connection.execute(
@@ -423,6 +440,8 @@ def _import(row: Row[Any]) -> Import:
         row.rows,
         row.accepted,
         row.rejected,
+        row.state,
+        row.finished_at,
         row.report,
     )
 

@@ -1,0 +1,158 @@
+"""Rows of one import before they are merged: staged by COPY, cut into steps that stand alone.
+
+A step is a range of (series, first serial) that holds whatever the merge must see together: whole
+series of events; of pieces a range at whose ends neither a row nor a known piece lies across. So
+steps may be done in any order, and two at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from psycopg import sql
+from sqlalchemy import Connection
+
+from backend.domain.credits import BlockRecord
+from backend.domain.serials import Series
+from backend.store.block_rows import record_of
+from backend.store.copying import copy_lines
+from backend.store.database import raw
+
+#: A step holds about so many rows; more only where nothing can be cut.
+STEP_ROWS = 20_000
+_LAST = (2**31 - 1, 0)
+
+
+class Bounds(NamedTuple):
+    """Rows with start ≤ (series, first serial) < end."""
+
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+
+class Rival(NamedTuple):
+    """A staged row that shares a serial with another of its kind."""
+
+    series: str
+    first: int
+    last: int
+    row: int
+
+
+class Staging:
+    """The two tables of an import's own, `import_rows_<id>` and `import_entries_<id>`."""
+
+    def __init__(self, import_id: int) -> None:
+        self.rows = f"import_rows_{import_id}"
+        self.entries = f"import_entries_{import_id}"
+
+    def sql(self, text: str) -> sql.Composed:
+        """A statement with `{rows}` and `{entries}` in it."""
+        return sql.SQL(text).format(
+            rows=sql.Identifier(self.rows), entries=sql.Identifier(self.entries)
+        )
+
+    def create(self, connection: Connection) -> None:
+        driver = raw(connection)
+        driver.execute(self.sql("CREATE TABLE {rows} (LIKE import_rows)"))
+        driver.execute(self.sql("CREATE TABLE {entries} (LIKE import_entries)"))
+
+    def drop(self, connection: Connection) -> None:
+        raw(connection).execute(self.sql("DROP TABLE IF EXISTS {rows}, {entries}"))
+
+    def add(self, connection: Connection, columns: Sequence[str], lines: Sequence[str]) -> None:
+        """Lines of COPY for staged rows."""
+        copy_lines(connection, self.rows, columns, lines)
+
+    def seal(self, connection: Connection) -> None:
+        """All rows are there: make them findable in order."""
+        driver = raw(connection)
+        driver.execute(self.sql("CREATE INDEX ON {rows} (series_id, first)"))
+        driver.execute(self.sql("ANALYZE {rows}"))
+
+    def counts(self, connection: Connection) -> dict[str, int]:
+        """Distinct `series` and `batches`, and `kinds` of rows."""
+        found = raw(connection).execute(
+            self.sql(
+                "SELECT count(DISTINCT series_id), count(DISTINCT batch), count(DISTINCT kind)"
+                " FROM {rows}"
+            )
+        )
+        row = found.fetchone()
+        assert row is not None
+        return dict(zip(("series", "batches", "kinds"), row, strict=True))
+
+    def rivals(self, connection: Connection) -> list[Rival]:
+        """Rows of pieces that share a serial with another row of the same export."""
+        found = raw(connection).execute(
+            self.sql(
+                "SELECT s.name, o.first, o.last, o.row FROM (SELECT series_id, first, last, row,"
+                "   max(last) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached,"
+                "   lead(first) OVER w AS following FROM {rows} WHERE kind = 'partition'"
+                "   WINDOW w AS (PARTITION BY series_id ORDER BY first, last, row)) o"
+                " JOIN series s ON s.id = o.series_id"
+                " WHERE o.first <= o.reached OR o.following <= o.last"
+            )
+        )
+        return [Rival(*row) for row in found]
+
+    def steps(self, connection: Connection) -> Iterator[Bounds]:
+        """Steps that together hold every row once."""
+        series = raw(connection).execute(
+            self.sql(
+                "SELECT series_id, count(*), bool_and(kind = 'partition') FROM {rows}"
+                " GROUP BY series_id ORDER BY series_id"
+            )
+        )
+        start, held = (0, 0), 0
+        for series_id, count, pieces in series.fetchall():
+            cuts = self._cuts(connection, series_id) if pieces and count > 2 * STEP_ROWS else []
+            if held and (held + count > STEP_ROWS or cuts):
+                yield Bounds(start, (series_id, 0))
+                start, held = (series_id, 0), 0
+            for first in cuts:
+                yield Bounds(start, (series_id, first))
+                start = (series_id, first)
+            held = 1 if cuts else held + count
+        if held:
+            yield Bounds(start, _LAST)
+
+    def _cuts(self, connection: Connection, series_id: int) -> list[int]:
+        """Serials of a series where a step may end: no row and no known piece lies across."""
+        found = raw(connection).execute(
+            self.sql(
+                "SELECT min(first) FROM (SELECT first, row_number() OVER w AS number,"
+                "   max(last) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached"
+                "   FROM {rows} WHERE series_id = %(series)s WINDOW w AS (ORDER BY first, last)) o"
+                " WHERE first > reached AND NOT EXISTS ("
+                "   SELECT FROM (SELECT upper(block) AS upper FROM registry_blocks"
+                "      WHERE series_id = %(series)s AND kind = 'partition' AND programme = ("
+                "         SELECT programme FROM series WHERE id = %(series)s)"
+                "        AND lower(block) < o.first ORDER BY lower(block) DESC LIMIT 1) known"
+                "   WHERE known.upper > o.first)"
+                " GROUP BY number / %(step)s ORDER BY 1"
+            ),
+            {"series": series_id, "step": STEP_ROWS},
+        )
+        return [row[0] for row in found][1:]
+
+    def records(
+        self, connection: Connection, series: Mapping[int, Series], condition: str, values: Any
+    ) -> list[BlockRecord]:
+        """Staged rows `s` that meet a condition, as records."""
+        found = raw(connection).execute(
+            self.sql(
+                "SELECT s.row, s.line, s.series_id, s.first, s.last, s.kind, s.programme,"
+                " s.project, s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status,"
+                " s.labels, s.facts FROM {rows} s " + condition
+            ),
+            values,
+        )
+        return [record_of(series, row) for row in found]
+
+
+def series_of(connection: Connection, ids: Sequence[int]) -> dict[int, Series]:
+    """Numbers of the database → series."""
+    found = raw(connection).execute("SELECT id, name FROM series WHERE id = ANY(%s)", [list(ids)])
+    return {number: Series.parse(name) for number, name in found}
