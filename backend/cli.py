@@ -7,16 +7,20 @@ import typer
 from backend.commands import (
     audit,
     custody_terms,
+    deliver,
     demo,
     duplicates,
     facts,
+    events,
     funds,
     imports,
     lookup,
     market,
     quote,
     registry_simulator,
+    reserve,
     services,
+    statements,
     tasks,
     trust,
     venue,
@@ -35,7 +39,8 @@ app = typer.Typer(
 
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
-    vocabulary, duplicates, facts, registry_simulator, custody_terms, tasks, quote,
+    vocabulary, duplicates, facts, registry_simulator, custody_terms, tasks, quote, deliver,
+    reserve, statements, events,
 ):  # fmt: skip
     module.register(app)
 

@@ -20,7 +20,7 @@ from backend.domain.registry_requests import SerialRange, TransferRequest
 from backend.domain.serials import Interval
 from backend.errors import CausewayError, ChainRejected
 from backend.store.flows import Flow, add_flow
-from backend.store.queries import delivering
+from backend.store.queries import consumed, delivering
 from backend.store.statements import StatementState
 
 DELIVERY = "delivery"
@@ -119,7 +119,9 @@ class DeliveryFlow:
     def _not_there(self, flow: Flow) -> None:
         """Serials that no connected account holds whole: not begun, so the holder can refund."""
         serials = serials_of(flow)
-        if not self._parts.holdings.connected(serials.series.programme):
+        with self._parts.database.read() as connection:
+            account_id = consumed.account_of(connection, serials)
+        if account_id is None or not self._parts.holdings.is_connected(account_id):
             reason = "no registry is connected: causeway delivery begin, then dispatch"
             self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return

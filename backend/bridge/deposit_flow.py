@@ -88,8 +88,9 @@ class DepositFlow:
 
     def _look(self, flow: Flow) -> None:
         account = self._parts.holdings.by_text(str(flow.content["account"]))
-        inventory = account.client.inventory(account.account)
-        missing = [one for one in _serials(flow) if inventory.holding(one) is None]
+        inventory = account.inventory()
+        serials = _serials(flow)
+        missing = [one for one in serials if inventory is None or not inventory.holding(one)]
         if not missing:
             self._parts.flows.move(flow, "immobilised")
         elif flow.deadline is not None and self._parts.services.chain_time() > flow.deadline:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from backend.domain.registry_requests import Inventory, RegistryAccount, SerialRange
 from backend.domain.serials import Interval
-from backend.errors import InvalidValue, NotFound
+from backend.errors import InvalidValue, NotFound, RegistryUnavailable
 from backend.registries.clients.protocol import RegistryClient
 from backend.store.database import Database
 from backend.store.queries import custody_holdings
@@ -45,22 +44,24 @@ class Held:
         return None
 
 
-class Account(Protocol):
-    """A trust account and the registry's client that knows what is in it."""
-
-    @property
-    def account(self) -> RegistryAccount: ...
-
-    @property
-    def client(self) -> RegistryClient: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectedAccount:
-    """A trust account at a registry that we can ask."""
+    """A trust account at a registry that we can ask; `by_hand`: people bring its statements."""
 
     account: RegistryAccount
     client: RegistryClient
+    by_hand: bool = False
+
+    def inventory(self) -> Inventory | None:
+        """What lies live in it; None while nobody has brought a statement: then nothing is shown
+        to be there. Raises RegistryUnavailable when a registry that we ask itself does not answer.
+        """
+        try:
+            return self.client.inventory(self.account)
+        except RegistryUnavailable:
+            if self.by_hand:
+                return None
+            raise
 
 
 class Holdings:
@@ -74,6 +75,10 @@ class Holdings:
         """The accounts of one programme that we can ask."""
         return [one for one in self.accounts if one.account.programme == programme]
 
+    def is_connected(self, account: bytes) -> bool:
+        """Whether we can ask for what is in the account that a receipt names."""
+        return any(one.account.id == account for one in self.accounts)
+
     def by_text(self, text: str) -> ConnectedAccount:
         """The account of this text; raises NotFound."""
         for one in self.accounts:
@@ -84,7 +89,8 @@ class Holdings:
     def holding(self, serials: Interval) -> tuple[ConnectedAccount, Interval] | None:
         """The account that has the first of these serials, and the part that its block holds."""
         for one in self.connected(serials.series.programme):
-            for block in one.client.inventory(one.account).blocks:
+            inventory = one.inventory()
+            for block in inventory.blocks if inventory else ():
                 held = block.serials
                 if held.space == str(serials.series) and held.first <= serials.first <= held.last:
                     last = min(held.last, serials.last)
@@ -96,7 +102,8 @@ class Holdings:
 
         The moment is the oldest answer's, and never later than the chain's own time.
         """
-        inventories = [one.client.inventory(one.account) for one in self.accounts]
+        found = [one.inventory() for one in self.accounts]
+        inventories = [inventory for inventory in found if inventory is not None]
         holdings, other = _split(inventories)
         asked = {one.account.id for one in self.accounts}
         with self._database.read() as connection:

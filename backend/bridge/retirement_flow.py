@@ -63,7 +63,8 @@ class RetirementFlow:
         with self._parts.database.read() as connection:
             positions = lookup.position_map(connection, flow.class_id)
             expected = next(iter(positions.pieces(first, end))).serials
-        if not self._parts.holdings.connected(expected.series.programme):
+            account_id = consumed.account_of(connection, expected)
+        if account_id is None or not self._parts.holdings.is_connected(account_id):
             # A person retires at the registry and `causeway confirm-retirement` records it.
             self._parts.flows.wait(flow, SLOW_SECONDS, "no registry is connected: confirm by hand")
             return

@@ -91,7 +91,7 @@ class Worker:
             transactions,
             confirmations=settings.confirmations,
             custody=custody,
-            accounts=connected_accounts(custody),
+            accounts=connected_accounts(custody, self._database, clock),
             custodian=self._custodian,
             signing_keys=self._signing_keys,
         )

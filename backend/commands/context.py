@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from backend.bridge.accounts import connected_accounts
 from backend.bridge.service import Bridge
 from backend.chain.abi import checksum
 from backend.chain.contracts import Contracts
@@ -16,6 +17,7 @@ from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
 from backend.errors import InvalidValue, NotFound, ServiceError
 from backend.indexer import Indexer
+from backend.registries.custody_file import Custody, load_custody
 from backend.registries.labels import CODES
 from backend.settings import Settings
 from backend.store.database import Database
@@ -86,8 +88,20 @@ class Context:
         return Sender(self.rpc, self.log, clock, confirmations=self.settings.confirmations)
 
     @cached_property
+    def custody(self) -> Custody:
+        return load_custody(self.settings.custody)
+
+    @cached_property
     def bridge(self) -> Bridge:
-        return Bridge(self.database, self.contracts, self.sender, self.log)
+        return Bridge(
+            self.database,
+            self.contracts,
+            self.sender,
+            self.log,
+            confirmations=self.settings.confirmations,
+            custody=self.custody,
+            accounts=connected_accounts(self.custody, self.database, clock),
+        )
 
     def indexer(self, bus: Any = None) -> Indexer:
         """An indexer over the services; the caller says whether it publishes heads."""

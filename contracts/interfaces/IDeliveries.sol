@@ -137,8 +137,11 @@ interface IDeliveries {
     /// @notice By anyone: a report later than the refund lists the serials of a disputed one.
     function clearDispute(uint64 deliveryId, bytes calldata reserveProof) external;
 
-    /// @dev Restricted; amount 0 for none. At most one asset.
+    /// @dev Restricted; amount 0 for none.
     function setFee(address asset, uint256 amount, address payee) external;
+
+    /// @notice What a request costs its caller; amount 0 for nothing.
+    function fee() external view returns (address asset, uint256 amount, address payee);
 
     function deliveryCount() external view returns (uint64);
 

@@ -57,20 +57,16 @@ struct Conversion {
 }
 
 /// @title What programmes do to credits in trust: holds, labels, reversals, invalidations.
-/// @notice All by Trust's M custodians and N attestors, public, append-only. A gap is a run of live
-/// positions that nothing may consume: invalidated, disputed or converted. A consumption never
-/// crosses a gap; when the cursor reaches one, `minted` and `exited` both grow by it and it stands
-/// again at the back. While a class is held it neither mints, trades, retires nor is delivered;
-/// while it is short (tonnes of a gap for which no tokens are locked here) it neither mints nor
-/// trades. EIP-712 domain ("Causeway Programme Events", "1").
-/// A gap keeps its first position as its name wherever passing moves it; a part that is cut from
-/// it is named by the position it would have had there.
+/// @notice All by Trust's M custodians and N attestors, public, append-only; what they do to
+/// positions is in IGaps. While a class is held it neither mints, trades, retires nor is
+/// delivered; while it is short it neither mints nor trades. This contract holds what is converted
+/// and not yet claimed, and locks for ever what was given for it; nothing else reaches it. EIP-712
+/// domain ("Causeway Programme Events", "1").
 interface IProgrammeEvents {
     enum Kind {
         Hold, Release, Reversal, LabelGained, LabelLost, Expiry, Authorisation, Corsia,
         LabelSplit, Exchange, Conversion
     }
-    enum GapKind { None, Invalidated, Disputed, Converting }
 
     event ProgrammeEventPublished(
         bytes32 indexed eventId, uint256 indexed classId, Kind indexed kind, string subject,
@@ -85,16 +81,6 @@ interface IProgrammeEvents {
         bytes32 indexed eventId, uint256 indexed classId, uint48 firstPosition, uint48 tonnes,
         Interval[] serials, string reason, uint32 asOf, bytes32 evidenceHash, address[] signers
     );
-    event GapOpened(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
-    event GapClosed(uint256 indexed classId, uint48 firstPosition, uint48 tonnes, GapKind kind);
-    /// @dev The gap at [firstPosition, +tonnes) is void there and stands again at `newPosition`.
-    event GapPassed(
-        uint256 indexed classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition
-    );
-    /// @dev Serials of an open delivery died: if it is refunded, these positions are a gap.
-    event DeliveryInvalidated(
-        bytes32 indexed eventId, uint256 indexed classId, uint48 firstPosition, uint48 tonnes
-    );
     event ConversionOpened(
         bytes32 indexed conversionId, uint256 indexed fromClass, uint256 indexed toClass, Kind kind,
         uint48 firstPosition, uint48 tonnes, uint48 newPosition, bytes32 root, uint64 chainBlock,
@@ -106,19 +92,11 @@ interface IProgrammeEvents {
     error ProgrammeEventKindInvalid(uint8 kind);
     error ProgrammeEventTextInvalid(uint256 length);
     error ProgrammeEventDateInvalid(uint32 asOf);
-    error EventsOnlyCredits(address caller);
-    error EventsOnlyDeliveries(address caller);
-    error GapPositionsInvalid(uint256 classId, uint64 firstPosition, uint64 tonnes);
-    error GapSerialsDiffer(uint256 classId, uint48 position, bytes32 seriesId, uint64 serial);
-    error GapUnknown(uint256 classId, uint64 firstPosition);
-    error SubstituteTonnesDiffer(uint48 gapTonnes, uint256 tonnes);
-    error GapHintInvalid(uint256 classId, uint64 gapHint, uint64 firstPosition);
-    error GapOverlaps(uint256 classId, uint48 gapFirst, uint48 gapTonnes, GapKind kind);
-    /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes), which stands
-    /// there once those that the cursor has reached are passed.
-    error GapReached(
-        uint256 classId, uint256 asked, uint48 before, uint48 gapFirst, uint48 gapTonnes
+    error ProgrammeEventPositionsInvalid(uint256 classId, uint64 firstPosition, uint64 tonnes);
+    error ProgrammeEventSerialsDiffer(
+        uint256 classId, uint48 position, bytes32 seriesId, uint64 serial
     );
+    error SubstituteTonnesDiffer(uint48 gapTonnes, uint256 tonnes);
     error ConversionInvalid(bytes32 conversionId);
     error ConversionProofInvalid(bytes32 conversionId, address holder, uint64 kilograms);
     error ConversionDone(bytes32 conversionId, address holder);
@@ -130,8 +108,7 @@ interface IProgrammeEvents {
         external
         returns (bytes32 eventId);
 
-    /// @param gapHint A gap of the class (its position + 1) that begins at or below, 0 for the
-    /// head; for positions of a delivery: a settled range, as in RegistryRecords.
+    /// @param gapHint As in IGaps.invalidate.
     function invalidate(
         Invalidation calldata invalidation, uint64 gapHint, bytes[] calldata signatures
     ) external returns (bytes32 eventId);
@@ -156,44 +133,6 @@ interface IProgrammeEvents {
         bytes32 conversionId, address holder, uint64 kilograms, uint256 rightBits,
         bytes32[] calldata siblings, uint64[] calldata sums
     ) external;
-
-    /// @dev Only CarbonCredits, when the class has a gap: refuses a consumption of `tonnes` that
-    /// would cross one; passes those that the cursor has reached. Returns the tonnes passed.
-    function beforeConsumption(uint256 classId, uint48 exited, uint48 minted, uint256 tonnes)
-        external
-        returns (uint48 passed);
-
-    /// @dev Only Deliveries, before the refund is minted at [newPosition, +tonnes): opens the gaps
-    /// of what died while the delivery at `firstPosition` was open, and of the dispute.
-    function beforeRefund(
-        uint256 classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition, bool disputed
-    ) external;
-
-    /// @dev Only Deliveries; closes what is left of a dispute, wherever passing has moved it.
-    function closeDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;
-
-    /// @notice Where the gap named `firstPosition` stands now; reverts when there is none.
-    function gapNow(uint256 classId, uint48 firstPosition) external view returns (uint48);
-
-    /// @notice The lowest gap that shares a position with [first, last]; tonnes 0 when none does.
-    function gapWithin(uint256 classId, uint48 first, uint48 last)
-        external
-        view
-        returns (uint48 gapFirst, uint48 gapTonnes, GapKind kind);
-
-    /// @notice The lowest gap that begins at or above `position`; tonnes 0 when there is none.
-    /// @dev Walks from the lowest on: for readers, not for contracts.
-    function nextGap(uint256 classId, uint48 position)
-        external
-        view
-        returns (uint48 firstPosition, uint48 tonnes, GapKind kind);
-
-    /// @notice Tonnes of gaps, kilograms of the class locked here, and the shortfall: the tonnes of
-    /// gaps for which no tokens are locked, rounded up.
-    function shortfall(uint256 classId)
-        external
-        view
-        returns (uint48 gapTonnes, uint64 lockedKilograms, uint48 uncovered);
 
     /// @notice What a conversion turns into what, and how much of it was claimed.
     function conversion(bytes32 conversionId)

@@ -47,6 +47,13 @@ _DELIVERED = text(
     "   AND c.act IN ('finalised', 'refunded', 'refunded_disputed')) LIMIT 1"
 )
 
+#: The account of the receipt by which a serial came into trust, the newest first.
+_ACCOUNT = text(
+    "SELECT m.account FROM class_blocks b JOIN receipts_minted m ON m.receipt_id = b.receipt_id"
+    " WHERE b.series_hash = :series AND b.first <= :serial AND b.last >= :serial"
+    " ORDER BY m.block_number DESC, m.log_index DESC LIMIT 1"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -104,6 +111,13 @@ def open_delivery_of(connection: Connection, serials: Iterable[Interval]) -> int
         if found is not None:
             return int(found)
     return None
+
+
+def account_of(connection: Connection, serials: Interval) -> bytes | None:
+    """The trust account that the first of these serials came into trust by."""
+    given = {"series": "0x" + serials.series.id.hex(), "serial": serials.first}
+    found = connection.execute(_ACCOUNT, given).scalar()
+    return None if found is None else bytes.fromhex(found[2:])
 
 
 def settled_runs(connection: Connection, class_id: int) -> list[SettledRun]:

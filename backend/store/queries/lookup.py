@@ -105,3 +105,14 @@ def _settle(positions: PositionMap, row: Any) -> None:
 def _rebind(positions: PositionMap, row: Any) -> None:
     serials = Interval(Series.parse(row.name), row.first, row.last)
     positions.rebind(row.first_position, serials)
+
+
+def programme_events_of(connection: Connection, class_id: int) -> list[dict[str, Any]]:
+    """What programmes did to a class, oldest first."""
+    table = backing_tables.programme_events
+    rows = connection.execute(
+        select(table)
+        .where(table.c.class_id == class_id)
+        .order_by(table.c.block_number, table.c.log_index)
+    )
+    return [dict(row) for row in rows.mappings()]
