@@ -442,12 +442,38 @@ class ContradictionModel(Model):
     found_at: datetime
 
 
+class PlacementModel(OnChain):
+    """A place the serial had: the position it came to, by what, and what became of it there."""
+
+    class_id: Integer
+    first_position: Integer
+    position: Integer | None = Field(description="After every exchange; null: it was replaced.")
+    came_by: Literal["receipt", "refund", "gap passed", "conversion", "substitute"]
+    source: str
+    receipt_id: str = Field(description="Receipt or event by which it came into trust.")
+    outcome: Literal["stands", "delivered", "void", "replaced"]
+
+
 class SerialTraceModel(Model):
     """Everything that is known of one serial number."""
 
     series: SeriesName
     number: Integer
-    state: Literal["not in trust", "in custody", "live", "open", "retired", "retired and confirmed"]
+    state: Literal[
+        "not in trust",
+        "in custody",
+        "live",
+        "open",
+        "retired",
+        "retired and confirmed",
+        "retired and made good",
+        "made good",
+        "in delivery",
+        "delivered",
+        "invalidated",
+        "disputed",
+        "converted",
+    ]
     registry: list[RegistryBlockModel]
     receipt: ReceiptModel | None
     credit_class: ClassModel | None
@@ -456,6 +482,8 @@ class SerialTraceModel(Model):
     retirements: list[RetirementModel]
     retired_kilograms: Integer
     confirmation: ConfirmationModel | None
+    placements: list[PlacementModel] = Field(description="All its places, the newest last.")
+    history: list[RegistryEntryModel] = Field(description="What the registry did for its tonne.")
     holders: list[HolderModel] = Field(description="The largest holders while it is live.")
 
 

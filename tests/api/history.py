@@ -111,6 +111,8 @@ class History:
     _series: set[Series] = field(default_factory=set)
     _next_serial: Counter[Series] = field(default_factory=Counter)
     _events: list[ChainEvent] = field(default_factory=list)
+    #: Every event that was given to the writer.
+    saved: list[ChainEvent] = field(default_factory=list)
     _state: index.ChainState | None = None
 
     # ── chain ────────────────────────────────────────────────────────────────────────────────
@@ -155,20 +157,8 @@ class History:
                 }
                 self._state = index.open_index(connection, CHAIN_ID, deployed, -1, None)
             first = self._state.indexed_number + 1
-            blocks = [
-                index.IndexedBlock(
-                    ChainBlock(
-                        number,
-                        hash_of("block", number),
-                        hash_of("block", number - 1) if number else NO_HASH,
-                        self.timestamp(number),
-                    ),
-                    NO_HASH,
-                    1,
-                    None,
-                )
-                for number in range(first, self.block + 1)
-            ]
+            self.saved += self._events
+            blocks = [self.header(number) for number in range(first, self.block + 1)]
             codes = {
                 "0x" + digest.hex(): code
                 for made in self.classes.values()
@@ -181,6 +171,12 @@ class History:
             self._state = index.append(connection, self._state, blocks, self._events, (), codes)
         self._events = []
         self.next_block()
+
+    def header(self, number: int) -> index.IndexedBlock:
+        """A chain block as the writer takes it."""
+        parent = hash_of("block", number - 1) if number else NO_HASH
+        block = ChainBlock(number, hash_of("block", number), parent, self.timestamp(number))
+        return index.IndexedBlock(block, NO_HASH, 1, None)
 
     # ── acts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -361,16 +357,7 @@ class History:
         self, made: NaiveClass, class_id: int, interval: Interval, receipt_id: str
     ) -> None:
         series_id = "0x" + interval.series.id.hex()
-        if interval.series not in self._series:
-            self._series.add(interval.series)
-            self.emit(
-                "Trust",
-                "SeriesCreated",
-                seriesId=series_id,
-                number=len(self._series),
-                programme=interval.series.programme,
-                codes=list(interval.series.codes),
-            )
+        self._announce(interval.series)
         piece = made.pieces.append(interval)
         for serial in range(interval.first, interval.last + 1):
             made.serials.append((str(interval.series), serial))
@@ -386,6 +373,18 @@ class History:
             last=interval.last,
             firstPosition=piece.position,
         )
+
+    def _announce(self, series: Series) -> None:
+        if series not in self._series:
+            self._series.add(series)
+            self.emit(
+                "Trust",
+                "SeriesCreated",
+                seriesId="0x" + series.id.hex(),
+                number=len(self._series),
+                programme=series.programme,
+                codes=list(series.codes),
+            )
 
     def _transfer(self, sender: str, to: str, class_id: int, kilograms: int) -> None:
         for account, change in ((sender, -kilograms), (to, kilograms)):

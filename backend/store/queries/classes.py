@@ -13,6 +13,7 @@ from backend.domain.classes import label_hash
 from backend.domain.positions import Positions
 from backend.errors import NotFound
 from backend.store import tables
+from backend.store.backing_tables import class_exits
 from backend.store.queries.assignment import SerialRun, Span, changes_of, serials_at
 from backend.store.queries.confirmed import confirmations_within, mark
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
@@ -20,7 +21,11 @@ from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 
 @dataclass(frozen=True, slots=True)
 class ClassSummary:
-    """One class as it stands. `cohort` None: a label's hash is in no vocabulary known here."""
+    """One class as it stands. `cohort` None: a label's hash is in no vocabulary known here.
+
+    `delivered_tonnes` were burnt for deliveries, refunded ones too; `passed_tonnes` are positions
+    that are void because a gap was passed: neither is retired.
+    """
 
     class_id: int
     number: int
@@ -36,6 +41,8 @@ class ClassSummary:
     vintage_hash: str
     positions: Positions
     confirmed_tonnes: int
+    delivered_tonnes: int
+    passed_tonnes: int
     block_number: int
     log_index: int
 
@@ -51,7 +58,8 @@ class ClassSummary:
 
     @property
     def retired_kilograms(self) -> int:
-        return self.positions.minted * 1000 - self.positions.supply_kilograms
+        left = (self.delivered_tonnes + self.passed_tonnes) * 1000
+        return self.positions.minted * 1000 - self.positions.supply_kilograms - left
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,14 @@ def _classes() -> Select[Any]:
         .where(confirmations.c.class_id == classes.c.class_id)
         .scalar_subquery()
     )
+
+    def left(act: str) -> Any:
+        return (
+            select(func.coalesce(func.sum(class_exits.c.tonnes), 0))
+            .where(class_exits.c.class_id == classes.c.class_id, class_exits.c.act == act)
+            .scalar_subquery()
+        )
+
     name = (
         select(rows.c.project_name)
         .where(rows.c.programme == classes.c.programme, rows.c.project == classes.c.project)
@@ -118,7 +134,12 @@ def _classes() -> Select[Any]:
         .scalar_subquery()
     )
     return select(
-        classes, newest, confirmed.label("confirmed"), name.label("project_name")
+        classes,
+        newest,
+        confirmed.label("confirmed"),
+        left("delivery").label("delivered"),
+        left("gap").label("passed"),
+        name.label("project_name"),
     ).select_from(classes.outerjoin(newest, true()))
 
 
@@ -138,6 +159,8 @@ def _summary(row: Row[Any]) -> ClassSummary:
         vintage_hash=row.vintage_hash,
         positions=Positions(row.minted or 0, row.exited or 0, row.open_tonne or 0, row.dust or 0),
         confirmed_tonnes=int(row.confirmed),
+        delivered_tonnes=int(row.delivered),
+        passed_tonnes=int(row.passed),
         block_number=row.block_number,
         log_index=row.log_index,
     )

@@ -16,8 +16,12 @@ from backend.store.bridge_tables import bridge_flows
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
 from backend.store.types import Text
 
-#: Acts that leave a delivery in the state it is in.
-_NO_STATE = ("break", "dispute_cleared")
+#: The recipient has the credits although the holder was refunded: it leaves the state as it is.
+BREAK = "break"
+#: A report listed the serials of a disputed refund: from then on it is an ordinary one.
+CLEARED = "dispute_cleared"
+OPEN_STATES = ("requested", "begun", "dispatched", "rejected")
+STATES = (*OPEN_STATES, "finalised", "refunded", "refunded_disputed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class DeliveryPhase:
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery. `state`: requested, begun, dispatched, rejected, finalised, refunded or
-    refunded_disputed. `bridge_state` and `bridge_reason`: how far the bridge is, None before.
+    refunded_disputed. `refund_position`: where the refund stood first; `broken`: the recipient got
+    the credits all the same, the custodian's recorded shortfall. `bridge_state` and
+    `bridge_reason`: how far the bridge is, None before.
     """
 
     delivery_id: int
@@ -58,6 +64,8 @@ class Delivery:
     expires_at: int | None
     second_deadline: int | None
     reference: str | None
+    refund_position: int | None
+    broken: bool
     state: str
     fee_asset: str
     fee: int
@@ -73,12 +81,12 @@ def _state() -> Any:
     changes = delivery_changes
     last = (
         select(changes.c.act)
-        .where(changes.c.delivery_id == deliveries.c.delivery_id, changes.c.act.not_in(_NO_STATE))
+        .where(changes.c.delivery_id == deliveries.c.delivery_id, changes.c.act != BREAK)
         .order_by(changes.c.block_number.desc(), changes.c.log_index.desc())
         .limit(1)
         .scalar_subquery()
     )
-    return func.coalesce(last, "requested")
+    return func.coalesce(func.replace(last, CLEARED, "refunded"), "requested")
 
 
 def _query() -> Select[Any]:
@@ -125,6 +133,28 @@ def get_delivery(connection: Connection, delivery_id: int) -> Delivery:
     if row is None:
         raise NotFound(f"there is no delivery {delivery_id}", delivery_id=str(delivery_id))
     return _with_phases(connection, [row])[0]
+
+
+def open_deliveries(connection: Connection) -> list[Delivery]:
+    """Every delivery that nobody has ended, oldest first: what a custodian has to act on."""
+    rows = connection.execute(
+        _query().where(_state().in_(OPEN_STATES)).order_by(deliveries.c.delivery_id)
+    ).all()
+    return _with_phases(connection, rows)
+
+
+def deliveries_at(connection: Connection, class_id: int, position: int) -> list[Delivery]:
+    """The delivery that burnt a position, if any."""
+    rows = connection.execute(
+        _query()
+        .where(
+            deliveries.c.class_id == class_id,
+            deliveries.c.first_position <= position,
+            deliveries.c.first_position + deliveries.c.tonnes > position,
+        )
+        .order_by(deliveries.c.delivery_id)
+    ).all()
+    return _with_phases(connection, rows)
 
 
 def _with_phases(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
@@ -174,6 +204,8 @@ def _delivery(row: Row[Any], phases: Sequence[DeliveryPhase]) -> Delivery:
         newest("expires_at"),
         newest("second_deadline"),
         newest("reference"),
+        newest("refund_position"),
+        any(phase.act == BREAK for phase in phases),
         row.state,
         row.fee_asset,
         int(row.fee),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, true
 
 from backend.store import tables
+from backend.store.backing_tables import class_exits
 from backend.store.queries.certificates import Retirement, list_retirements
 from backend.store.queries.classes import ClassSummary, classes_by_id
 
@@ -51,6 +52,7 @@ def get_overview(connection: Connection) -> Overview:
         ).select_from(classes.join(newest, true()))
     ).one()
     balances = tables.balances
+    left = connection.execute(select(func.coalesce(func.sum(class_exits.c.tonnes), 0))).scalar_one()
     holders = connection.execute(
         select(func.count(balances.c.account.distinct())).where(balances.c.kilograms > 0)
     ).scalar_one()
@@ -70,7 +72,7 @@ def get_overview(connection: Connection) -> Overview:
         classes=sums.classes,
         minted_tonnes=int(sums.minted),
         supply_kilograms=int(sums.supply),
-        retired_kilograms=int(sums.minted) * 1000 - int(sums.supply),
+        retired_kilograms=(int(sums.minted) - int(left)) * 1000 - int(sums.supply),
         confirmed_tonnes=int(confirmed),
         certificates=certificates,
         holders=holders,
