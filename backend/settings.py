@@ -58,6 +58,13 @@ class Settings(BaseSettings):
     #: settlement, and how far it may be ahead of the chain.
     window_seconds: int = Field(default=600, ge=10, le=86_400)
     skew_seconds: int = Field(default=30, ge=1, le=600)
+    #: Immutable of the Reserve: age at which a report refuses mints.
+    reserve_max_age_seconds: int = Field(default=604_800, ge=60)
+    #: Immutables of Deliveries: request to deadline, begin to the transfer's latest expiry, expiry
+    #: to the second deadline. A custodian begins at the latest 48 hours before the deadline.
+    delivery_request_seconds: int = Field(default=864_000, ge=259_200)
+    delivery_transfer_seconds: int = Field(default=1_209_600, ge=3_600)
+    delivery_grace_seconds: int = Field(default=604_800, ge=3_600)
     #: Deployment file; default `<home>/deployments/<chain_id>.json`.
     deployment: Path | None = None
     #: JSON file of registries, trust accounts and consents; without it the committed sample holds.

@@ -28,7 +28,7 @@ from eth_utils.crypto import keccak
 
 from backend.audit.register import Register
 from backend.audit.report import Findings
-from backend.chain import abi, calls
+from backend.chain import calls
 from backend.chain.contracts import Contracts
 from backend.chain.events import decode_logs
 from backend.chain.keys import Key, KeyStore, sign_digest
@@ -37,16 +37,18 @@ from backend.chain.outbox import TransactionLog
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Call, Sender
 from backend.commands.sample_registry import export_after
-from backend.domain import custody
+from backend.domain import custody, records
 from backend.domain.classes import CreditClass, from_yyyymmdd
 from backend.domain.credits import BlockRecord, Status
 from backend.domain.custody import Receipt, RegistryRetirement
+from backend.domain.reserve import ReserveTree
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, IntervalSet, Series, merge
 from backend.domain.transactions import TransactionState
 from backend.errors import CausewayError, ChainRejected, ChainUnavailable
 from backend.registries.labels import credit_class
 from backend.registries.reader import open_export
+from scripts.backing import backing, minted_tonnes, proof_of, report_call
 from tests.chain.memory_log import MemoryLog
 
 FAR_FUTURE = 2**40 - 1
@@ -101,6 +103,11 @@ class History:
         self.random = random.Random(plan.seed)
         self.report = report
         self.domain = custody.signing_domain(deployment.chain_id, deployment["Trust"])
+        self.records_domain = records.signing_domain(
+            deployment.chain_id, deployment["RegistryRecords"]
+        )
+        #: What the newest reserve report says; every mint of this history proves from it.
+        self.reserve = ReserveTree(())
         roles, needed = deployment.roles, deployment.roles.thresholds
         enough = roles.custodians[: needed.custodians] + roles.attestors[: needed.attestors]
         self.signers = [keys.by_address(address) for address in enough]
@@ -120,6 +127,7 @@ class History:
         self.admit()
         first = [(one, [intervals[0]]) for one, intervals in lots.items()]
         rest = [(one, [lot]) for one, intervals in lots.items() for lot in intervals[1:]]
+        self.back(first + rest)
         self.mint("first", first)
         self.class_ids = [int(one.token_id) for one in lots]
         rounds = max(self.plan.reorganisations, 1)
@@ -151,19 +159,32 @@ class History:
             for wallet in self.wallets
         )
 
+    def back(self, lots: Sequence[tuple[CreditClass, list[Interval]]]) -> None:
+        """One reserve report that covers every lot this history will mint."""
+        receipts = [self._receipt("reserve", self.wallets[0].address, *lot) for lot in lots]
+        self.reserve = backing(receipts, minted_tonnes(self.contracts, receipts))
+        data = report_call(self.contracts, self.reserve, self.signers)
+        key = f"load:{self.plan.seed}:reserve:{self.reserve.tree.root.hash.hex()}"
+        self.send([Call(key, self.signers[0], self.deployment["Reserve"], data, GAS["transfer"])])
+
+    def _receipt(
+        self, evidence: str, recipient: str, one: CreditClass, intervals: list[Interval]
+    ) -> Receipt:
+        account, terms = keccak(text="load account"), keccak(text="terms")
+        listed = tuple(intervals)
+        return Receipt(recipient, one, account, listed, keccak(text=evidence), terms, FAR_FUTURE)
+
     def mint(self, name: str, lots: Sequence[tuple[CreditClass, list[Interval]]]) -> None:
         """One receipt per lot, signed by custodian and attestor, to a wallet of the seed's."""
         submitted = []
         for index, (one, intervals) in enumerate(lots):
             wallet = self.random.choice(self.wallets)
-            receipt = Receipt(
-                wallet.address, one, keccak(text="load account"), tuple(intervals),
-                keccak(text=f"{name}:{index}"), keccak(text="terms"), FAR_FUTURE,
-            )  # fmt: skip
+            receipt = self._receipt(f"{name}:{index}", wallet.address, one, intervals)
             digest = receipt.digest(self.domain)
             key = f"load:{self.plan.seed}:mint:{digest.hex()}"
             hints = [self._hint(interval) for interval in intervals]
-            data = calls.mint_with_receipt(receipt, hints, self._signatures(digest))
+            proof = proof_of(self.reserve, receipt)
+            data = calls.mint_with_receipt(receipt, hints, proof, self._signatures(digest))
             submitted.append(
                 Call(key, self.signers[0], self.deployment["Trust"], data, GAS["mint"])
             )
@@ -293,19 +314,13 @@ class History:
             class_id, first, tuple(actual), f"LOAD-{class_id % 10**6}-{first}", RETIRED_ON,
             keccak(text="evidence"),
         )  # fmt: skip
-        digest = retirement.digest(self.domain)
-        signatures = calls.ordered_signatures(self._signatures(digest))
-        swaps = [
-            (one.position, one.counterpart, one.tonnes, _below(confirmed, one.counterpart))
-            for one in exchanges
-        ]
-        data = abi.encode_call(
-            "Trust",
-            "recordRegistryRetirement",
-            (retirement.message(), swaps, _below(confirmed, first), signatures),
+        digest = retirement.digest(self.records_domain)
+        data = calls.record_registry_retirement(
+            retirement, exchanges, confirmed, self._signatures(digest)
         )
         key = f"load:{self.plan.seed}:confirm:{digest.hex()}"
-        self.send([Call(key, self.signers[0], self.deployment["Trust"], data, GAS["confirm"])])
+        target = self.deployment["RegistryRecords"]
+        self.send([Call(key, self.signers[0], target, data, GAS["confirm"])])
         for one in exchanges:
             position_map.exchange(one)
         position_map.confirm(first, actual)
@@ -320,9 +335,11 @@ class History:
         return [(key.address, sign_digest(key.private_key, digest)) for key in self.signers]
 
     def replay(self) -> Register:
-        """The register as Trust's events tell it now."""
+        """The register as the events of Trust and RegistryRecords tell it now."""
         logs = self.rpc.get_logs(
-            [self.deployment["Trust"]], self.deployment.deployed_at_block, self.rpc.block_number()
+            [self.deployment["Trust"], self.deployment["RegistryRecords"]],
+            self.deployment.deployed_at_block,
+            self.rpc.block_number(),
         )
         register = Register(Findings())
         for event in decode_logs(logs, self.deployment):
@@ -364,11 +381,6 @@ class History:
 def _share(total: int, number: int, rounds: int) -> int:
     """This round's part of a total; the parts add up."""
     return (number + 1) * total // rounds - number * total // rounds
-
-
-def _below(confirmed: Iterable[int], position: int) -> int:
-    """The hint of Trust: 1 + the first of the last confirmed range that begins below."""
-    return max((first + 1 for first in confirmed if first < position), default=0)
 
 
 def _joined(intervals: Sequence[Interval]) -> list[Interval]:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from eth_abi.abi import encode
 
-from backend.domain import custody, eip712, positions
+from backend.domain import custody, eip712, positions, records
 from backend.domain.assignment import PositionMap
 from backend.domain.classes import CreditClass, UnitType, from_yyyymmdd
 from backend.domain.custody import Receipt, RegistryRetirement
@@ -31,7 +31,9 @@ sys.path.insert(0, str(REPOSITORY))
 from scripts import make_instruction_vectors, make_order_vectors  # noqa: E402
 
 VECTORS = REPOSITORY / "tests" / "vectors"
-DOMAIN = custody.signing_domain(31337, "0x00000000000000000000000000000000C0FFEE01")
+PLACE = (31337, "0x00000000000000000000000000000000C0FFEE01")
+DOMAIN = custody.signing_domain(*PLACE)
+RECORDS_DOMAIN = records.signing_domain(*PLACE)
 LABELS = ("ccp", "corsia-phase-1", "article-6-authorized", "removal", "sdvista", "ccb-gold")
 CLASS_ABI = "(string,string,uint8,uint32,uint32,bytes32[])"
 INTERVAL_ABI = "((string,uint256[]),uint64,uint64)"
@@ -189,23 +191,29 @@ REFUSED_SERIES: list[tuple[str, list[int]]] = [
 ]
 
 
-def typed(primary: str, abi: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+def typed(
+    primary: str,
+    abi: str,
+    messages: list[dict[str, Any]],
+    domain: eip712.SigningDomain = DOMAIN,
+    types: eip712.Types = custody.TYPES,
+) -> dict[str, Any]:
     """Vectors of one EIP-712 struct: message, struct hash, digest, and the type string."""
     return {
         "domain": {
-            "name": DOMAIN.name,
-            "version": DOMAIN.version,
-            "chainId": str(DOMAIN.chain_id),
-            "verifyingContract": DOMAIN.contract,
+            "name": domain.name,
+            "version": domain.version,
+            "chainId": str(domain.chain_id),
+            "verifyingContract": domain.contract,
         },
-        "type": eip712.encode_type(custody.TYPES, primary),
+        "type": eip712.encode_type(types, primary),
         "count": str(len(messages)),
         "vectors": [
             {
                 "message": readable(message),
                 "abi": hexed(encode([abi], [as_tuple(message)])),
-                "structHash": hexed(eip712.hash_struct(custody.TYPES, primary, message)),
-                "digest": hexed(eip712.digest(DOMAIN, custody.TYPES, primary, message)),
+                "structHash": hexed(eip712.hash_struct(types, primary, message)),
+                "digest": hexed(eip712.digest(domain, types, primary, message)),
             }
             for message in messages
         ],
@@ -387,7 +395,13 @@ def vectors() -> dict[str, Any]:
     }
     classes, series = class_vectors(seeds["c"]), series_vectors(seeds["s"])
     details = details_vectors(seeds["d"])
-    retirements = typed("RegistryRetirement", RETIREMENT_ABI, retirement_messages(seeds["t"]))
+    retirements = typed(
+        "RegistryRetirement",
+        RETIREMENT_ABI,
+        retirement_messages(seeds["t"]),
+        RECORDS_DOMAIN,
+        records.TYPES,
+    )
     stories = [an_exchange_story(seeds["e"]) for _ in range(14)]
     return {
         "classes": {"count": str(len(classes)), "vectors": classes}

@@ -45,6 +45,8 @@ EVENTS = {
     "Trust": [
         ("SeriesCreated", ["bytes32", "uint32"], ["string", "uint256[]"]),
         ("BlockRegistered", ["uint256", "bytes32", "bytes32"], ["uint64", "uint64", "uint48"]),
+    ],
+    "RegistryRecords": [
         ("SerialsExchanged", ["uint256"], ["uint48", "uint48", "uint48"]),
     ],
 }

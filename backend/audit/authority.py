@@ -12,11 +12,13 @@ from backend.audit.evidence import Evidence
 from backend.audit.ledger import Ledger, class_identity
 from backend.audit.register import show
 from backend.audit.report import Findings
-from backend.domain import custody, eip712
+from backend.domain import custody, eip712, records
 from backend.domain.events import ChainEvent
 
 #: Roles as the contracts number them; 1 and 2 mean other things in `Trust` and `LegalOrders`.
 NO_ROLE, FIRST, SECOND = 0, 1, 2
+#: Contracts whose acts custodians and attestors sign, and the types that they sign there.
+_SIGNED = {"Trust": custody.TYPES, "RegistryRecords": records.TYPES}
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Approval:
 
 @dataclass(slots=True)
 class Authority:
-    """Checks the signatures of `Trust`; counts what it saw."""
+    """Checks the signatures of `Trust` and `RegistryRecords`; counts what it saw."""
 
     findings: Findings
     evidence: Evidence
@@ -72,19 +74,20 @@ class Authority:
     indirect: int = 0
     acts: int = 0
 
-    @property
-    def domain(self) -> eip712.SigningDomain:
-        trust = self.evidence.deployment.contracts["Trust"].address
-        return custody.signing_domain(self.evidence.deployment.chain_id, trust)
+    def _domain(self, contract: str) -> eip712.SigningDomain:
+        address = self.evidence.deployment.contracts[contract].address
+        make = custody.signing_domain if contract == "Trust" else records.signing_domain
+        return make(self.evidence.deployment.chain_id, address)
 
     def check(self) -> None:
         """Walk the history in log order; then compare the roles now with what is stored."""
-        events = [event for event in self.evidence.events if event.contract == "Trust"]
+        events = [event for event in self.evidence.events if event.contract in _SIGNED]
         acts = ("ReceiptMinted", "RegistryRetirementRecorded")
         self.evidence.transactions(e.transaction_hash for e in events if e.name in acts)
         times = self.evidence.times(e.block_number for e in events if e.name == "ReceiptMinted")
         for event in events:
-            self.roles.apply(self.findings, event)
+            if event.contract == "Trust":
+                self.roles.apply(self.findings, event)
             if event.name == "ReceiptMinted":
                 self._mint(event, times[event.block_number])
             elif event.name == "RegistryRetirementRecorded":
@@ -170,15 +173,16 @@ class Authority:
         digest_text: str = event.args[approval.digest_name]
         emitted: list[str] = event.args["signers"]
         self._check_roles(approval, emitted)
-        found = self.calls.of("Trust", event.transaction_hash)
+        found = self.calls.of(event.contract, event.transaction_hash)
         if found is None:
             self.indirect += 1
             return None
         for call in found:
             if call.function != approval.function:
                 continue
-            message = as_message(custody.TYPES, kind, call.args[argument])
-            digest = eip712.digest(self.domain, custody.TYPES, kind, message)
+            types = _SIGNED[event.contract]
+            message = as_message(types, kind, call.args[argument])
+            digest = eip712.digest(self._domain(event.contract), types, kind, message)
             if "0x" + digest.hex() != digest_text:
                 continue
             self._check_signatures(approval, call, digest, emitted)

@@ -143,7 +143,7 @@ def judge(
             "L11", f"an event is not what its name says: {problem}", transaction, block
         )
     for event in evidence.events:
-        if event.contract == "Trust":
+        if event.contract in ("Trust", "RegistryRecords"):
             if event.name == "RegistryRetirementRecorded":
                 ledger.require_retired(event)
             register.apply(event)

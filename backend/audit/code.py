@@ -24,6 +24,8 @@ AUDITED = (
     "RetirementCertificates",
     "CarbonCredits",
     "Trust",
+    "RegistryRecords",
+    "Reserve",
     "Exchange",
 )
 

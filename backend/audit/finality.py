@@ -10,7 +10,9 @@ from backend.audit.register import Confirmation, show
 from backend.audit.report import Findings
 from backend.audit.texts import details_hash
 from backend.domain.events import ChainEvent
+from backend.domain.records import Settled
 
+_RECORDS = "RegistryRecords"
 #: `ReceiptStatus` of the contract.
 MINTED, CANCELLED = 1, 2
 
@@ -148,16 +150,16 @@ def _check_confirmations(findings: Findings, evidence: Evidence, ledger: Ledger)
             gap_end = entry.first if entry else held.positions.minted
             if cursor < gap_end:
                 expected.append((None, class_id, cursor, gap_end, False))
-                calls.append(("Trust", "confirmedWithin", (class_id, cursor, gap_end - 1, hint)))
+                calls.append((_RECORDS, "settledWithin", (class_id, cursor, gap_end - 1, hint)))
             if entry:
                 expected.append((entry, class_id, entry.first, entry.end, True))
-                calls.append(
-                    ("Trust", "confirmedWithin", (class_id, entry.first, entry.end - 1, hint))
-                )
+                args = (class_id, entry.first, entry.end - 1, hint)
+                calls.append((_RECORDS, "settledWithin", args))
                 cursor, hint = max(cursor, entry.end), entry.first + 1
     for row, stored in zip(expected, evidence.views("confirmations", calls), strict=True):
         found, class_id, first, end, wanted = row
-        if stored is not wanted:
+        kind = Settled.CONFIRMED if wanted else Settled.NONE
+        if not isinstance(stored, dict) or stored["kind"] != kind:
             word = "is recorded and not stored" if wanted else "is stored and was never recorded"
             findings.broken(
                 "L4", f"the confirmation of positions {first}…{end - 1} {word}: {_text(stored)}",

@@ -122,7 +122,7 @@ def _check_blocks(findings: Findings, evidence: Evidence, ledger: Ledger) -> Non
         places += [("Trust", "blockAt", (class_id, index)) for index in range(len(blocks))]
     for block, stored in zip(wanted, evidence.views("blocks", places), strict=True):
         expected = {
-            "seriesId": "0x" + block.serials.series.id.hex(),
+            "series": "0x" + block.serials.series.id.hex(),
             "first": block.serials.first,
             "last": block.serials.last,
             "firstPosition": block.first_position,
@@ -146,7 +146,10 @@ def _check_positions(findings: Findings, evidence: Evidence, ledger: Ledger) -> 
     while open_pieces:
         answers = evidence.views(
             "serials of positions",
-            [("Trust", "serialAt", (class_id, piece.position)) for class_id, piece in open_pieces],
+            [
+                ("RegistryRecords", "serialAt", (class_id, piece.position))
+                for class_id, piece in open_pieces
+            ],
         )
         rest: list[tuple[int, Piece]] = []
         for (class_id, piece), answer in zip(open_pieces, answers, strict=True):

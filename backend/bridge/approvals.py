@@ -48,6 +48,10 @@ class Services:
         return self.contracts.deployment["Trust"]
 
     @property
+    def records(self) -> str:
+        return self.contracts.deployment["RegistryRecords"]
+
+    @property
     def chain_id(self) -> int:
         return self.contracts.deployment.chain_id
 

@@ -7,8 +7,8 @@ from backend.bridge.refusals import PERMANENT
 from backend.bridge.retirements import confirmations_for
 from backend.chain import calls
 from backend.chain.keys import Key
-from backend.domain.custody import signing_domain
 from backend.domain.eip712 import SigningDomain
+from backend.domain.records import signing_domain
 from backend.domain.serials import Interval
 from backend.errors import ChainRejected, RuleError
 from backend.store.custody import ConfirmationState, Custody, StoredConfirmation
@@ -26,7 +26,7 @@ class Confirmations:
     @property
     def domain(self) -> SigningDomain:
         """What signatures are bound to: this chain and this contract."""
-        return signing_domain(self._services.chain_id, self._services.trust)
+        return signing_domain(self._services.chain_id, self._services.records)
 
     def draft(
         self,
@@ -45,7 +45,7 @@ class Confirmations:
                 connection, certificate_id, reference, registry_date, actual, evidence_hash
             )
         return [
-            self._custody.draft_confirmation(one, self.domain.chain_id, self._services.trust)
+            self._custody.draft_confirmation(one, self.domain.chain_id, self._services.records)
             for one in retirements
         ]
 
@@ -74,7 +74,7 @@ class Confirmations:
             return held  # under way: the sender brings it forward
         try:
             sent = self._services.sender.submit(
-                key, payer, self._services.trust, self._confirmation_call(held)
+                key, payer, self._services.records, self._confirmation_call(held)
             )
         except (ChainRejected, RuleError) as error:
             # An index that lags behind another confirmation of the class refuses what is true a

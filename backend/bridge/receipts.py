@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from backend.bridge.approvals import Services, pairs
 from backend.bridge.refusals import PERMANENT
+from backend.bridge.reserve import ReserveKeeper
 from backend.bridge.selection import Lot
 from backend.chain import calls
 from backend.chain.abi import checksum
@@ -17,9 +18,10 @@ from backend.chain.contracts import ReceiptStatus
 from backend.chain.keys import Key
 from backend.domain.custody import Receipt, signing_domain
 from backend.domain.eip712 import SigningDomain
+from backend.domain.reserve import ReserveProof
 from backend.domain.serials import Interval
 from backend.domain.transactions import OutgoingTransaction
-from backend.errors import ChainRejected, DuplicateOpen
+from backend.errors import ChainRejected, DuplicateOpen, NotEnough, NotFound, ServiceError
 from backend.store.custody import Custody, ReceiptState, StoredReceipt
 from backend.store.duplicates import require_no_duplicates
 from backend.store.queries import lookup
@@ -40,8 +42,9 @@ class Terms:
 class Receipts:
     """The receipts of one deployment."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, reserve: ReserveKeeper) -> None:
         self._services = services
+        self._reserve = reserve
         self._custody = Custody(services.database)
 
     @property
@@ -117,8 +120,14 @@ class Receipts:
             # Not its end: once a person has decided, the next step goes on.
             return self._custody.set_state(held.id, ReceiptState.APPROVED, error.message)
         receipt = held.receipt
+        try:
+            proof = self._proof(receipt)
+        except (NotFound, NotEnough, ServiceError) as error:
+            # Minting waits until a report covers the class and lists these serials (L3).
+            reason = f"waits for a reserve report: {error.message}"
+            return self._custody.set_state(held.id, ReceiptState.APPROVED, reason)
         hints = self._hints(receipt.intervals)
-        data = calls.mint_with_receipt(receipt, hints, pairs(held.approvals))
+        data = calls.mint_with_receipt(receipt, hints, proof, pairs(held.approvals))
         try:
             sent = self._services.sender.submit(key, payer, self._services.trust, data)
         except ChainRejected as error:
@@ -126,6 +135,13 @@ class Receipts:
             state = ReceiptState.FAILED if failed else ReceiptState.APPROVED
             return self._custody.set_state(held.id, state, error.message)
         return self._custody.set_state(held.id, ReceiptState.SUBMITTED, sent.reason, sent.key)
+
+    def _proof(self, receipt: Receipt) -> ReserveProof:
+        class_id = int(receipt.credit_class.token_id)
+        minted = self._services.contracts.positions(class_id).positions.minted
+        return self._reserve.proof_for_mint(
+            class_id, minted + receipt.tonnes, receipt.account, receipt.intervals
+        )
 
     def _require_no_duplicates(self, held: StoredReceipt) -> None:
         wanted = held.receipt.credit_class

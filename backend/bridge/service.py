@@ -61,7 +61,7 @@ class Bridge:
         self.permits = Permits(custody or load_custody(None), self.services.chain_day)
         self.statements = SignedStatements(self.services)
         self.reserve = ReserveKeeper(self.services, self.statements, self.holdings)
-        self.receipts = Receipts(self.services)
+        self.receipts = Receipts(self.services, self.reserve)
         self.confirmations = Confirmations(self.services)
         self.parts = Parts(
             self.services,

@@ -28,6 +28,8 @@ CORE: Final = (
     "RetirementCertificates",
     "CarbonCredits",
     "Trust",
+    "RegistryRecords",
+    "Reserve",
     "Exchange",
 )
 #: Test settlement assets: name, decimals.
@@ -43,8 +45,27 @@ LEGAL_ORDER_DELAY: Final = 2 * DAY
 #: Seconds a match may wait for its settlement, and may be ahead of the chain.
 WINDOW_SECONDS: Final = 600
 SKEW_SECONDS: Final = 30
+#: Age at which a reserve report refuses mints.
+RESERVE_MAX_AGE_SECONDS: Final = 7 * DAY
+#: A delivery: request to deadline, begin to the transfer's latest expiry, expiry to the second
+#: deadline.
+DELIVERY_REQUEST_SECONDS: Final = 10 * DAY
+DELIVERY_TRANSFER_SECONDS: Final = 14 * DAY
+DELIVERY_GRACE_SECONDS: Final = 7 * DAY
 #: The developer's share of the fees, in basis points of them.
 DEVELOPER_SHARE_BPS: Final = 2_000
+
+#: Every setting of a deployment: seconds, except the share. Immutables, so they are in its file.
+SETTINGS: Final[Mapping[str, int]] = {
+    "legal_order_delay": LEGAL_ORDER_DELAY,
+    "window_seconds": WINDOW_SECONDS,
+    "skew_seconds": SKEW_SECONDS,
+    "developer_share_bps": DEVELOPER_SHARE_BPS,
+    "reserve_max_age_seconds": RESERVE_MAX_AGE_SECONDS,
+    "delivery_request_seconds": DELIVERY_REQUEST_SECONDS,
+    "delivery_transfer_seconds": DELIVERY_TRANSFER_SECONDS,
+    "delivery_grace_seconds": DELIVERY_GRACE_SECONDS,
+}
 
 ADMIN, REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN, GUARDIAN = range(6)
 ROLE_LABELS: Final = {
@@ -84,6 +105,8 @@ FUNCTION_ROLES: Final[tuple[tuple[str, tuple[str, ...], int], ...]] = (
 _GUARDED: Final = (REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN)
 #: Custodian, Freezer = 1; Attestor, Enforcer = 2 in the contracts' enums.
 _FIRST, _SECOND = 1, 2
+#: Stands for a module that is not part of the deployment: nobody can call as it.
+_NOBODY: Final = "0x" + "00" * 20
 _CALL_GAS: Final = 400_000
 _MANAGER_GAS: Final = 4_000_000
 
@@ -118,7 +141,21 @@ class Blueprint:
                 at["Trust"],
                 at["LegalOrders"],
             ],
-            "Trust": [at["AccessManager"], at["CarbonCredits"]],
+            "Trust": [
+                at["AccessManager"],
+                at["CarbonCredits"],
+                at["Reserve"],
+                at["RegistryRecords"],
+                at.get("Deliveries", _NOBODY),
+                at.get("ProgrammeEvents", _NOBODY),
+            ],
+            "RegistryRecords": [
+                at["CarbonCredits"],
+                at["Trust"],
+                at.get("Deliveries", _NOBODY),
+                at.get("ProgrammeEvents", _NOBODY),
+            ],
+            "Reserve": [at["Trust"], self.settings["reserve_max_age_seconds"]],
             "Exchange": [
                 at["AccessManager"],
                 at["Participants"],
@@ -154,7 +191,7 @@ def draw(
 ) -> Blueprint:
     """The blueprint of a deployment whose first transaction has this nonce.
 
-    `settings`: legal_order_delay, window_seconds, skew_seconds, developer_share_bps.
+    `settings`: those of `SETTINGS`.
     """
     names = [*CORE, *(ASSETS if test_assets else ())]
     addresses = {
@@ -287,6 +324,11 @@ WIRING: Final = (
     ("CarbonCredits", "LEGAL_ORDERS", "LegalOrders"),
     ("Trust", "authority", "AccessManager"),
     ("Trust", "CREDITS", "CarbonCredits"),
+    ("Trust", "RESERVE", "Reserve"),
+    ("Trust", "RECORDS", "RegistryRecords"),
+    ("RegistryRecords", "CREDITS", "CarbonCredits"),
+    ("RegistryRecords", "TRUST", "Trust"),
+    ("Reserve", "TRUST", "Trust"),
     ("Exchange", "authority", "AccessManager"),
     ("Exchange", "PARTICIPANTS", "Participants"),
     ("Exchange", "CREDITS", "CarbonCredits"),
@@ -296,4 +338,5 @@ FIXED: Final = (
     ("LegalOrders", "delay", "legal_order_delay"),
     ("Exchange", "WINDOW", "window_seconds"),
     ("Exchange", "SKEW", "skew_seconds"),
+    ("Reserve", "maxAge", "reserve_max_age_seconds"),
 )

@@ -8,6 +8,8 @@ from itertools import pairwise
 from backend.chain.abi import encode_call
 from backend.domain.assignment import Exchange
 from backend.domain.custody import Receipt, RegistryRetirement
+from backend.domain.records import MadeGood, RegistryFailure
+from backend.domain.reserve import ReserveProof, ReserveReport
 from backend.domain.retirements import RetirementDetails
 from backend.errors import InvalidValue
 
@@ -25,13 +27,27 @@ def ordered_signatures(signatures: Iterable[Signature]) -> list[bytes]:
 
 
 def mint_with_receipt(
-    receipt: Receipt, hints: Sequence[int], signatures: Iterable[Signature]
+    receipt: Receipt,
+    hints: Sequence[int],
+    proof: ReserveProof,
+    signatures: Iterable[Signature],
 ) -> bytes:
-    """Trust.mintWithReceipt; one hint per interval, see Contracts.hint_for."""
+    """Trust.mintWithReceipt; one hint per interval, see Contracts.hint_for.
+
+    `proof` of the newest reserve report: the receipt's class and, in order, its intervals.
+    """
     if len(hints) != len(receipt.intervals):
         raise InvalidValue("hints", len(hints), f"are not {len(receipt.intervals)}")
-    args = (receipt.message(), list(hints), ordered_signatures(signatures))
+    if len(proof.blocks) != len(receipt.intervals):
+        raise InvalidValue("proof", len(proof.blocks), f"proves not {len(receipt.intervals)}")
+    signed = ordered_signatures(signatures)
+    args = (receipt.message(), list(hints), proof.encoded(), signed)
     return encode_call("Trust", "mintWithReceipt", args)
+
+
+def report_reserve(report: ReserveReport, signatures: Iterable[Signature]) -> bytes:
+    """Reserve.report; the sequence is that of Contracts.reserve plus 1."""
+    return encode_call("Reserve", "report", (report.message(), ordered_signatures(signatures)))
 
 
 def cancel_receipt(receipt_id: bytes) -> bytes:
@@ -39,31 +55,55 @@ def cancel_receipt(receipt_id: bytes) -> bytes:
     return encode_call("Trust", "cancelReceipt", (receipt_id,))
 
 
-def confirmation_hint(confirmed: Iterable[int], position: int) -> int:
-    """`positionHint` of Trust: 1 + the first position of the last confirmed range that begins
-    below `position`, 0 when there is none. `confirmed`: first positions of confirmed ranges."""
-    return max((first + 1 for first in confirmed if first < position), default=0)
+def settled_hint(settled: Iterable[int], position: int) -> int:
+    """`positionHint` of RegistryRecords: 1 + the first position of the last settled range that
+    begins below `position`, 0 when there is none. `settled`: first positions of settled ranges."""
+    return max((first + 1 for first in settled if first < position), default=0)
 
 
 def record_registry_retirement(
     retirement: RegistryRetirement,
     exchanges: Iterable[Exchange],
-    confirmed: Collection[int],
+    settled: Collection[int],
     signatures: Iterable[Signature],
 ) -> bytes:
-    """Trust.recordRegistryRetirement; `confirmed` from Contracts.confirmed_firsts or the index."""
+    """RegistryRecords.recordRegistryRetirement; `settled` from Contracts.settled_firsts or the
+    index."""
     swaps = [
         {
             "position": one.position,
             "counterpart": one.counterpart,
             "tonnes": one.tonnes,
-            "hint": confirmation_hint(confirmed, one.counterpart),
+            "hint": settled_hint(settled, one.counterpart),
         }
         for one in exchanges
     ]
-    hint = confirmation_hint(confirmed, retirement.first_position)
+    hint = settled_hint(settled, retirement.first_position)
     args = (retirement.message(), swaps, hint, ordered_signatures(signatures))
-    return encode_call("Trust", "recordRegistryRetirement", args)
+    return encode_call("RegistryRecords", "recordRegistryRetirement", args)
+
+
+def record_registry_failure(
+    failure: RegistryFailure, settled: Iterable[int], signatures: Iterable[Signature]
+) -> bytes:
+    """RegistryRecords.recordRegistryFailure; `settled` as in `record_registry_retirement`."""
+    hint = settled_hint(settled, failure.first_position)
+    args = (failure.message(), hint, ordered_signatures(signatures))
+    return encode_call("RegistryRecords", "recordRegistryFailure", args)
+
+
+def record_made_good(
+    made_good: MadeGood,
+    hints: Sequence[int],
+    settled: Iterable[int],
+    signatures: Iterable[Signature],
+) -> bytes:
+    """RegistryRecords.recordMadeGood; hints as in `mint_with_receipt`, one per substitute."""
+    if len(hints) != len(made_good.substitutes):
+        raise InvalidValue("hints", len(hints), f"are not {len(made_good.substitutes)}")
+    hint = settled_hint(settled, made_good.first_position)
+    args = (made_good.message(), list(hints), hint, ordered_signatures(signatures))
+    return encode_call("RegistryRecords", "recordMadeGood", args)
 
 
 def admit(account: str, tier: int, jurisdiction: str, expiry: int) -> bytes:

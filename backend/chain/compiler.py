@@ -33,6 +33,8 @@ SOURCES: Final[Mapping[str, str]] = {
     "RetirementCertificates": "contracts/RetirementCertificates.sol",
     "CarbonCredits": "contracts/CarbonCredits.sol",
     "Trust": "contracts/Trust.sol",
+    "RegistryRecords": "contracts/RegistryRecords.sol",
+    "Reserve": "contracts/Reserve.sol",
     "Exchange": "contracts/Exchange.sol",
     "TestSettlementAsset": "contracts/testing/TestSettlementAsset.sol",
 }

@@ -10,6 +10,7 @@ from backend.chain import abi, calls
 from backend.chain.manifest import Deployment
 from backend.chain.rpc import BlockId, Rpc, block_id
 from backend.domain.positions import Positions
+from backend.domain.records import Settled
 from backend.domain.retirements import RetirementDetails
 from backend.domain.units import Kilograms, Position, TokenId
 from backend.errors import InvalidValue
@@ -79,7 +80,7 @@ class RegisteredBlock(NamedTuple):
 
 
 class MintedBlock(NamedTuple):
-    """A block of a class as it was minted."""
+    """A block of a class as it was minted or appended."""
 
     series_id: bytes
     first: int
@@ -95,6 +96,23 @@ class SerialRun(NamedTuple):
     run: int
 
 
+class SettledRange(NamedTuple):
+    """Positions [first, last] of a class that are settled, and how."""
+
+    kind: Settled
+    first: Position
+    last: Position
+
+
+class ReserveState(NamedTuple):
+    """What the newest reserve report says; `as_of` in Unix seconds, sequence 0 = no report."""
+
+    sequence: int
+    as_of: int
+    root: bytes
+    tonnes: int
+
+
 class Contracts:
     """Reads of one deployment. `block` is a number, `latest` or `finalized`.
 
@@ -104,6 +122,9 @@ class Contracts:
     #: The calls' data (all of them in `chain.calls`).
     mint_with_receipt = staticmethod(calls.mint_with_receipt)
     record_registry_retirement = staticmethod(calls.record_registry_retirement)
+    record_registry_failure = staticmethod(calls.record_registry_failure)
+    record_made_good = staticmethod(calls.record_made_good)
+    report_reserve = staticmethod(calls.report_reserve)
 
     def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
         self.rpc, self.deployment = rpc, deployment
@@ -268,32 +289,60 @@ class Contracts:
         raw = self.read("Trust", "registered", series_id, first, block=block)
         return raw["last"], raw["next"], raw["classId"]
 
-    def confirmed_firsts(self, class_id: int) -> list[int]:
-        """First positions of the ranges of a class that a registry has confirmed, ascending;
-        what `record_registry_retirement` makes its hints from. Read from Trust's events."""
-        logs = self.rpc.get_logs(
-            [self.deployment["Trust"]],
-            self.deployment.deployed_at_block,
-            self.rpc.block_number(),
-            [abi.topic("Trust", "RegistryRetirementRecorded"), None, f"0x{class_id:064x}"],
-        )
-        return sorted(int(log["data"][2:66], 16) for log in logs)
+    def settled_firsts(self, class_id: int) -> list[int]:
+        """First positions of the settled ranges of a class, ascending; what calls of
+        RegistryRecords make their hints from. Read from its events."""
+        names = ("RegistryRetirementRecorded", "MadeGoodRecorded", "PositionsSettled")
+        found = []
+        for name in names:
+            # The class is the topic behind the record's id, where an event has one.
+            record = [None] * (name != "PositionsSettled")
+            topics = [abi.topic("RegistryRecords", name), *record, f"0x{class_id:064x}"]
+            found += self.rpc.get_logs(
+                [self.deployment["RegistryRecords"]],
+                self.deployment.deployed_at_block,
+                self.rpc.block_number(),
+                topics,
+            )
+        return sorted(int(log["data"][2:66], 16) for log in found)
 
     def blocks_of(self, class_id: int, block: BlockId = "latest") -> list[MintedBlock]:
-        """Blocks of a class as they were minted, in the order of their positions."""
+        """Blocks of a class as they were minted or appended, in the order of their positions."""
         count = self.read("Trust", "blockCount", class_id, block=block)
         calls = [("Trust", "blockAt", (class_id, index)) for index in range(count)]
         return [
             MintedBlock(
-                _bytes(raw["seriesId"]), raw["first"], raw["last"], Position(raw["firstPosition"])
+                _bytes(raw["series"]), raw["first"], raw["last"], Position(raw["firstPosition"])
             )
             for raw in self.read_many(calls, block)
         ]
 
     def serial_at(self, class_id: int, position: int, block: BlockId = "latest") -> SerialRun:
         """The serial behind a position after every exchange."""
-        raw = self.read("Trust", "serialAt", class_id, position, block=block)
+        raw = self.read("RegistryRecords", "serialAt", class_id, position, block=block)
         return SerialRun(_bytes(raw["seriesId"]), raw["serial"], raw["run"])
+
+    def settled_within(
+        self, class_id: int, first: int, last: int, hint: int = 0, block: BlockId = "latest"
+    ) -> SettledRange | None:
+        """The lowest settled range that shares a position with [first, last], if any."""
+        args = (class_id, first, last, hint)
+        raw = self.read("RegistryRecords", "settledWithin", *args, block=block)
+        kind = Settled(raw["kind"])
+        if kind is Settled.NONE:
+            return None
+        return SettledRange(kind, raw["settledFirst"], raw["settledLast"])
+
+    # ----------------------------------------------------------------- reserve
+
+    def reserve(self, block: BlockId = "latest") -> ReserveState:
+        """The newest reserve report's essentials; all 0 before the first."""
+        raw = self.read("Reserve", "current", block=block)
+        return ReserveState(raw["sequence"], raw["asOf"], _bytes(raw["root"]), raw["tonnes"])
+
+    def reserve_max_age(self, block: BlockId = "latest") -> int:
+        """Seconds after which a report refuses mints."""
+        return int(self.read("Reserve", "maxAge", block=block))
 
     # ------------------------------------------------------------ legal orders
 

@@ -15,14 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.chain import abi, blueprint, manifest
-from backend.chain.blueprint import (
-    DEVELOPER_SHARE_BPS,
-    LEGAL_ORDER_DELAY,
-    SKEW_SECONDS,
-    WINDOW_SECONDS,
-    Blueprint,
-    Step,
-)
+from backend.chain.blueprint import SETTINGS, Blueprint, Step
 from backend.chain.compiler import CompiledContract, source_hash
 from backend.chain.fees import Fees, bumped, current_fees
 from backend.chain.keys import Key
@@ -31,7 +24,7 @@ from backend.chain.rawtx import sign_transaction
 from backend.chain.reasons import revert_reason
 from backend.chain.rpc import Rpc
 from backend.chain.verification import code_hash, role_members, verify
-from backend.errors import ChainRejected, ChainUnavailable, DeploymentMismatch
+from backend.errors import ChainRejected, ChainUnavailable, DeploymentMismatch, InvalidValue
 
 __all__ = [
     "DeployedContract",
@@ -62,10 +55,7 @@ def deploy(
     sources: str,
     *,
     test_assets: bool = True,
-    legal_order_delay: int = LEGAL_ORDER_DELAY,
-    window_seconds: int = WINDOW_SECONDS,
-    skew_seconds: int = SKEW_SECONDS,
-    developer_share_bps: int = DEVELOPER_SHARE_BPS,
+    settings: Mapping[str, int] | None = None,
     confirmations: int = 0,
     timeout: float = 600.0,
     bump_after: float = 60.0,
@@ -74,7 +64,7 @@ def deploy(
     """The deployment in the file, finished if a crash left it half done, or made now.
 
     `compiled` comes from compiler.compile_contracts, `sources` tells one build from another:
-    compiler.bytecode_hash of `compiled`. Delay, window and skew in seconds. Raises
+    compiler.bytecode_hash of `compiled`. `settings` replace those of blueprint.SETTINGS. Raises
     DeploymentMismatch when the file is of another build, chain or other roles (the caller sets it
     aside), ChainRejected when a step reverts, ChainUnavailable when the chain does not mine within
     `timeout` seconds.
@@ -88,12 +78,7 @@ def deploy(
             "source_hash": sources,
             "roles": roles.as_json(),
             "deployer": deployer.address,
-            "settings": {
-                "legal_order_delay": legal_order_delay,
-                "window_seconds": window_seconds,
-                "skew_seconds": skew_seconds,
-                "developer_share_bps": developer_share_bps,
-            },
+            "settings": _settings(settings or {}),
             "test_assets": test_assets,
         }
         held = manifest.read_file(path)
@@ -111,6 +96,13 @@ def deploy(
             f"another program keeps using the deployer's account {deployer.address}",
             account=deployer.address,
         )
+
+
+def _settings(given: Mapping[str, int]) -> dict[str, int]:
+    unknown = given.keys() - SETTINGS.keys()
+    if unknown:
+        raise InvalidValue("settings", sorted(unknown), f"are none of {', '.join(SETTINGS)}")
+    return {**SETTINGS, **given}
 
 
 def _genesis_hash(rpc: Rpc) -> str:

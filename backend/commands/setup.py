@@ -8,6 +8,7 @@ from pathlib import Path
 from eth_utils.crypto import keccak
 
 from backend.chain import compiler
+from backend.chain.blueprint import SETTINGS
 from backend.chain.deployment import deploy
 from backend.chain.manifest import Roles, Thresholds
 from backend.chain.mnemonic import key_of_mnemonic
@@ -80,8 +81,7 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
             compiled,
             compiler.bytecode_hash(compiled),
             test_assets=roles is None,
-            window_seconds=context.settings.window_seconds,
-            skew_seconds=context.settings.skew_seconds,
+            settings=deployment_settings(context),
             # On a local chain nobody mines while the deployment waits for depth.
             confirmations=0 if roles is None else context.settings.confirmations,
         )
@@ -94,6 +94,12 @@ def deploy_contracts(context: Context, roles_file: Path | None = None) -> int:
         f"bytecode {deployment.source_hash[:10]}, {path}"
     )
     return 0
+
+
+def deployment_settings(context: Context) -> dict[str, int]:
+    """The immutables that this machine's settings choose; the others stay at their defaults."""
+    named = context.settings.model_dump(include=set(SETTINGS))
+    return {name: int(value) for name, value in named.items()}
 
 
 def endow(context: Context) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, select, text, updat
 from sqlalchemy.dialects.postgresql import Range, insert
 from sqlalchemy.exc import IntegrityError
 
+from backend.domain import records
 from backend.domain.custody import Receipt, RegistryRetirement, signing_domain
 from backend.domain.serials import Interval, subtract
 from backend.errors import Conflict, NotFound, SerialsOverlap
@@ -215,13 +216,14 @@ class Custody:
     # ── confirmations ────────────────────────────────────────────────────────────────────────
 
     def draft_confirmation(
-        self, retirement: RegistryRetirement, chain_id: int, trust: str
+        self, retirement: RegistryRetirement, chain_id: int, registry_records: str
     ) -> StoredConfirmation:
         """Store a registry's confirmation; the same again gives the stored one.
 
         Raises Conflict when an open or recorded one covers one of its positions.
         """
-        confirmation_id = "0x" + retirement.digest(signing_domain(chain_id, trust)).hex()
+        domain = records.signing_domain(chain_id, registry_records)
+        confirmation_id = "0x" + retirement.digest(domain).hex()
         table = tables.confirmations
         with self._database.begin() as connection:
             connection.execute(
@@ -245,7 +247,7 @@ class Custody:
                     insert(table).values(
                         id=confirmation_id,
                         chain_id=chain_id,
-                        trust=trust,
+                        trust=registry_records,
                         class_id=retirement.class_id,
                         first_position=retirement.first_position,
                         tonnes=retirement.tonnes,

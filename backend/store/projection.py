@@ -403,8 +403,6 @@ _HANDLERS: dict[tuple[str, str], Callable[[Projection, ChainEvent], None]] = {
     ("Trust", "BlockRegistered"): _block_registered,
     ("Trust", "ReceiptMinted"): _receipt_minted,
     ("Trust", "ReceiptCancelled"): _receipt_cancelled,
-    ("Trust", "SerialsExchanged"): _serials_exchanged,
-    ("Trust", "RegistryRetirementRecorded"): _retirement_recorded,
     ("RegistryRecords", "SerialsExchanged"): _serials_exchanged,
     ("RegistryRecords", "RegistryRetirementRecorded"): _retirement_recorded,
     ("LegalOrders", "FreezeOrdered"): _freeze_ordered,

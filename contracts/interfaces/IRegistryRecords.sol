@@ -1,7 +1,32 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Exchange, Interval, RegistryRetirement} from "./ITrust.sol";
+import {Interval} from "./ITrust.sol";
+
+/// @notice The registry retired `actual`, in this order, for positions
+/// [firstPosition, firstPosition + tonnes) of a class. `registryDate` is YYYYMMDD.
+struct RegistryRetirement {
+    uint256 classId;
+    uint64 firstPosition;
+    uint64 tonnes;
+    Interval[] actual;
+    string registryReference;
+    uint32 registryDate;
+    bytes32 evidenceHash;
+}
+
+/// @notice The serials of [position, +tonnes) and [counterpart, +tonnes) change places.
+/// @dev Exchanges are not signed because they leave no choice: within one confirmation they come
+/// by ascending position, and no counterpart lies in the part already settled. So each position
+/// is served once, by the only place where its actual serial can stand (L5). Nor may they be cut
+/// finer than the pieces: an exchange is refused that only continues the one before it.
+/// @param hint As `positionHint`: a settled range (+1) below `counterpart`, 0 for the head.
+struct Exchange {
+    uint48 position;
+    uint48 counterpart;
+    uint48 tonnes;
+    uint64 hint;
+}
 
 /// @notice The registry did not retire what the positions [firstPosition, +tonnes) expected.
 /// It settles nothing: a later confirmation or substitute ends it.
@@ -41,6 +66,7 @@ interface IRegistryRecords {
     event SerialsRebound(
         uint256 indexed classId, uint48 position, uint48 tonnes, bytes32 seriesId, uint64 first
     );
+    /// @dev From `settle`: Delivered or Void. Confirmed and MadeGood have events of their own.
     event PositionsSettled(
         uint256 indexed classId, uint48 firstPosition, uint48 tonnes, Settled kind
     );
@@ -60,6 +86,20 @@ interface IRegistryRecords {
     );
 
     error RecordsOnlyModule(address caller);
+    error RegistryPositionsInvalid(uint256 classId, uint64 firstPosition, uint64 tonnes);
+    error RegistryRetirementNotRetired(uint256 classId, uint64 end, uint48 exited);
+    error RegistryRetirementOpenTonne(uint256 classId, uint48 openTonne);
+    error RegistryRetirementTonnesDiffer(uint64 tonnes, uint256 actual);
+    error RegistryReferenceInvalid(uint256 length);
+    error RegistryReasonInvalid(uint256 length);
+    error RegistryDateInvalid(uint32 registryDate);
+    error RegistryRetirementSerialsDiffer(
+        uint256 classId, uint48 position, bytes32 seriesId, uint64 serial, bytes32 actualSeriesId,
+        uint64 actualSerial
+    );
+    error ExchangeInvalid(uint256 classId, uint48 position, uint48 counterpart, uint48 tonnes);
+    error ExchangeCount(uint256 exchanges);
+    error RebindInvalid(uint256 classId, uint48 position, uint48 tonnes);
     error RegistryFailureRepeated(bytes32 failureId);
     error PositionsSettledAlready(uint256 classId, uint48 first, uint48 last, Settled kind);
 
@@ -87,9 +127,8 @@ interface IRegistryRecords {
     ) external returns (bytes32 madeGoodId);
 
     /// @dev Only Deliveries (Delivered) and ProgrammeEvents (Void): marks positions as settled.
-    function settle(
-        uint256 classId, uint48 firstPosition, uint48 tonnes, Settled kind, uint64 positionHint
-    ) external;
+    /// Without a hint: these positions left at the front, above every settled one of the class.
+    function settle(uint256 classId, uint48 firstPosition, uint48 tonnes, Settled kind) external;
 
     /// @dev Only ProgrammeEvents: binds serials, registered already, to the positions of a gap,
     /// which lie in one piece.

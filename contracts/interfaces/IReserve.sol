@@ -66,7 +66,10 @@ interface IReserve {
     );
 
     error ReserveSequenceInvalid(uint64 sequence, uint64 expected);
+    /// @dev Before the report that it replaces, or after the chain's own time.
     error ReserveTimeInvalid(uint64 asOf, uint64 previous, uint256 chainTime);
+    error ReserveChainBlockInvalid(uint64 chainBlock, uint64 previous);
+    error ReserveTooEarly(uint64 asOf, uint64 needed);
     error ReserveStale(uint64 asOf, uint256 maxAge, uint256 chainTime);
     error ReserveMissing();
     error ReserveShort(uint256 classId, uint256 mintedAfter, uint256 covered);
@@ -91,7 +94,8 @@ interface IReserve {
     ) external view;
 
     /// @dev Called by Deliveries. Reverts unless the newest report is later than `after_` and one
-    /// of its live blocks of the class (proof.blocks[0]) holds [first, last], whatever its age.
+    /// of its live blocks of the class (proof.blocks, only that one) holds [first, last], whatever
+    /// its age.
     function requireLive(
         uint256 classId, bytes32 seriesId, uint64 first, uint64 last, uint64 after_,
         bytes calldata proof

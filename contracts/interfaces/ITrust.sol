@@ -30,35 +30,11 @@ struct Receipt {
     uint64 validUntil;
 }
 
-/// @notice The registry retired `actual`, in this order, for positions
-/// [firstPosition, firstPosition + tonnes) of a class. `registryDate` is YYYYMMDD.
-struct RegistryRetirement {
-    uint256 classId;
-    uint64 firstPosition;
-    uint64 tonnes;
-    Interval[] actual;
-    string registryReference;
-    uint32 registryDate;
-    bytes32 evidenceHash;
-}
-
-/// @notice The serials of [position, +tonnes) and [counterpart, +tonnes) change places.
-/// @dev Exchanges are not signed because they leave no choice: within one confirmation they come
-/// by ascending position, and no counterpart lies in the part already settled. So each position
-/// is served once, by the only place where its actual serial can stand (L5). Nor may they be cut
-/// finer than the pieces: an exchange is refused that only continues the one before it.
-/// @param hint As `positionHint`: a confirmed range (+1) below `counterpart`, 0 for the head.
-struct Exchange {
-    uint48 position;
-    uint48 counterpart;
-    uint48 tonnes;
-    uint64 hint;
-}
-
-/// @title Custody: receipts, the serial interval register and registry confirmations.
-/// @notice Every mint and every confirmation carries signatures of M custodians and N attestors
-/// over EIP-712 ("Causeway Trust", "1"). One address has at most one role. No serial that was
-/// registered is freed by anything in this contract (L2, L4).
+/// @title Custody: signers, receipts, the serial interval register and the blocks of each class.
+/// @notice Every mint carries signatures of M custodians and N attestors over EIP-712
+/// ("Causeway Trust", "1") and a proof that the reserve backs it (L3). One address has at most one
+/// role. Registered serials leave the register only when a delivery of them is finalised (L2, L4).
+/// What registries did for consumed positions is in RegistryRecords.
 interface ITrust {
     enum Role { None, Custodian, Attestor }
     enum ReceiptStatus { Unknown, Minted, Cancelled }
@@ -79,14 +55,18 @@ interface ITrust {
         address[] signers
     );
     event ReceiptCancelled(bytes32 indexed receiptId, address indexed signer);
-    event SerialsExchanged(
-        uint256 indexed classId, uint48 position, uint48 counterpart, uint48 tonnes
+    /// @dev Serials of `source` (a module's record) that came into the register without a receipt.
+    event SerialsRegistered(
+        bytes32 indexed seriesId, bytes32 indexed source, uint256 indexed classId,
+        uint64 first, uint64 last
     );
-    event RegistryRetirementRecorded(
-        bytes32 indexed confirmationId, uint256 indexed classId, uint48 firstPosition,
-        uint48 tonnes, Interval[] actual, string registryReference, uint32 registryDate,
-        bytes32 evidenceHash, address[] signers
+    /// @dev A block on serials that were registered before: a refund, a gap at the back, a
+    /// conversion.
+    event BlockAppended(
+        uint256 indexed classId, bytes32 indexed seriesId, bytes32 indexed source,
+        uint64 first, uint64 last, uint48 firstPosition
     );
+    event SerialsReleased(bytes32 indexed seriesId, uint64 first, uint64 last);
 
     error TrustSignerHasRole(address signer, Role role);
     error TrustThresholdInvalid(uint8 custodians, uint8 attestors);
@@ -110,18 +90,11 @@ interface ITrust {
     );
     error SerialHintInvalid(bytes32 seriesId, uint64 hint, uint64 first);
     error SerialHintTooFar(bytes32 seriesId, uint64 hint, uint64 first);
-    error RegistryRetirementNotRetired(uint256 classId, uint64 end, uint48 exited);
-    error RegistryRetirementOpenTonne(uint256 classId, uint48 openTonne);
-    error RegistryRetirementTonnesDiffer(uint64 tonnes, uint256 actual);
-    error RegistryReferenceInvalid(uint256 length);
-    error RegistryDateInvalid(uint32 registryDate);
-    error RegistryRetirementSerialsDiffer(
-        uint256 classId, uint48 position, bytes32 seriesId, uint64 serial, bytes32 actualSeriesId,
-        uint64 actualSerial
-    );
-    error PositionsConfirmed(uint256 classId, uint48 first, uint48 last);
-    error ExchangeInvalid(uint256 classId, uint48 position, uint48 counterpart, uint48 tonnes);
-    error TrustExchangeCount(uint256 exchanges);
+    error SerialsNotRegistered(bytes32 seriesId, uint64 first, uint64 last);
+    error TrustOnlyModule(address caller);
+    error TrustAppendPositionDiffers(uint256 classId, uint48 position, uint48 expected);
+    error TrustConvertedTonnesDiffer(uint256 tonnes, uint256 serials);
+    error TrustSeriesUnknown(uint32 seriesNumber);
     error PositionUnknown(uint256 classId, uint48 position);
 
     /// @notice Gives or takes (None) a role; a signer with a role must lose it before another.
@@ -133,24 +106,58 @@ interface ITrust {
     /// @notice Mints against a receipt; anyone may submit it.
     /// @param hints Per interval the `first` of a registered interval of the series that begins
     /// below it, 0 for the head; a stale hint is repaired by walking at most 32 nodes.
+    /// @param reserveProof abi.encode of IReserve's ReserveProof: the class's leaf, and per
+    /// interval the live block of `receipt.account` that holds it.
     /// @param signatures 65-byte ECDSA signatures over the receipt, by ascending signer.
     function mintWithReceipt(
-        Receipt calldata receipt, uint64[] calldata hints, bytes[] calldata signatures
+        Receipt calldata receipt,
+        uint64[] calldata hints,
+        bytes calldata reserveProof,
+        bytes[] calldata signatures
     ) external returns (bytes32 receiptId);
 
     /// @notice Either kind of signer cancels a receipt that was not minted.
     function cancelReceipt(bytes32 receiptId) external;
 
-    /// @notice Records what the registry retired. After `exchanges`, the positions must stand on
-    /// exactly `actual`; neither side of an exchange may be confirmed already.
-    /// @param exchanges At most 64, each as long as the pieces on both sides allow.
-    /// @param positionHint As in `mintWithReceipt`, among the confirmed position ranges (+1).
-    function recordRegistryRetirement(
-        RegistryRetirement calldata retirement,
-        Exchange[] calldata exchanges,
-        uint64 positionHint,
-        bytes[] calldata signatures
-    ) external returns (bytes32 confirmationId);
+    /// @dev Only RegistryRecords (made good) and ProgrammeEvents (substitutes): puts serials into
+    /// the register under the class, without positions. A class that does not exist counts as none.
+    /// @param source What the serials came with: the id of a module's record.
+    function register(
+        bytes32 source, uint256 classId, Interval[] calldata intervals, uint64[] calldata hints
+    ) external returns (uint32[] memory seriesNumbers);
+
+    /// @dev Only Deliveries (refund) and ProgrammeEvents (a gap at the back): a block of serials
+    /// that are registered already. `position` is where the class's blocks end. Called before the
+    /// tokens are minted, so that a recipient that is called back finds the blocks complete.
+    function append(
+        bytes32 source, uint256 classId, uint32 seriesNumber, uint64 first, uint48 position,
+        uint48 tonnes
+    ) external;
+
+    /// @dev Only Deliveries, when a delivery is finalised: the interval, which lies in one
+    /// registered interval, leaves the register and may be deposited again.
+    /// @param hint As in `mintWithReceipt`.
+    function release(bytes32 seriesId, uint64 first, uint64 last, uint64 hint) external;
+
+    /// @dev Only ProgrammeEvents, which gets the tokens. Without `serials`: one block on the
+    /// registered serials from `first` of `seriesNumber` on (LABEL_SPLIT; the register keeps the
+    /// class under which they came in). With: new serials, `tonnes` in all, and their blocks.
+    function mintConverted(
+        bytes32 source,
+        CreditClass calldata toClass,
+        uint48 tonnes,
+        uint32 seriesNumber,
+        uint64 first,
+        Interval[] calldata serials,
+        uint64[] calldata hints
+    ) external returns (uint256 classId, uint48 firstPosition);
+
+    /// @notice The signers of a digest, if they are M custodians and N attestors (else reverts):
+    /// what every module asks. Roles and thresholds are read now, not as of the signature.
+    function requireApprovals(bytes32 digest, bytes[] calldata signatures)
+        external
+        view
+        returns (address[] memory signers);
 
     function role(address signer) external view returns (Role);
 
@@ -161,16 +168,12 @@ interface ITrust {
     /// @notice EIP-712 digest of a receipt: what is signed, and its id.
     function hashReceipt(Receipt calldata receipt) external view returns (bytes32);
 
-    function hashRegistryRetirement(RegistryRetirement calldata retirement)
-        external
-        view
-        returns (bytes32);
-
     /// @notice keccak256(abi.encode(programme, tuple…)); reverts unless canonical.
     function hashSeries(Series calldata series) external pure returns (bytes32);
 
     /// @notice The registered interval of a series that begins at `first` (all 0 if none);
-    /// first = 0 is the head, whose `next` is the lowest interval.
+    /// first = 0 is the head, whose `next` is the lowest interval. `classId` is the class under
+    /// which the interval was registered, 0 when that class does not exist.
     function registered(bytes32 seriesId, uint64 first)
         external
         view
@@ -179,23 +182,22 @@ interface ITrust {
     /// @notice How many blocks a class has, in the order of their positions.
     function blockCount(uint256 classId) external view returns (uint256);
 
-    /// @notice A block as it was minted.
+    /// @notice A block as it was minted or appended; `series` is the id of its series.
     function blockAt(uint256 classId, uint256 index)
         external
         view
-        returns (bytes32 seriesId, uint64 first, uint64 last, uint48 firstPosition);
+        returns (bytes32 series, uint64 first, uint64 last, uint48 firstPosition);
 
-    /// @notice The serial behind a position after every exchange; `run` tonnes from there on
-    /// stand on consecutive serials (the rest of the piece: the next may or may not continue it).
-    function serialAt(uint256 classId, uint48 position)
+    /// @notice The block [start, end) that holds a position; `number` is that of its series,
+    /// `first` the serial of `start`.
+    function findBlock(uint256 classId, uint48 position)
         external
         view
-        returns (bytes32 seriesId, uint64 serial, uint48 run);
+        returns (uint48 start, uint48 end, uint32 number, uint64 first);
 
-    /// @notice Whether the registry has confirmed any of the positions [first, last].
-    /// @param positionHint As in `recordRegistryRetirement`.
-    function confirmedWithin(uint256 classId, uint48 first, uint48 last, uint64 positionHint)
-        external
-        view
-        returns (bool any);
+    /// @notice The series with this number; numbers run from 1.
+    function seriesId(uint32 seriesNumber) external view returns (bytes32);
+
+    /// @notice Number of a series, 0 when nothing of it was ever registered.
+    function seriesNumber(bytes32 seriesId) external view returns (uint32);
 }

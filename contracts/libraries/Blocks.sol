@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {ITrust} from "../interfaces/ITrust.sol";
 
 /// @title Receipts and the blocks they minted, in the same slots.
-/// @notice A slot is found by 64 bits of the receipt's id plus the interval's number in it. It
+/// @notice A slot is found by 64 bits of the receipt's id plus the interval's number in it (a block
+/// that no receipt minted has an id of its own and status 0). It
 /// holds the status of the receipt, 104 more bits of its id, and the block. A class lists the
 /// keys of its blocks, four in a slot; the last one to three wait beside the count. So a mint
 /// writes one new slot for receipt and block, and one new slot of keys for every fourth block.
@@ -93,6 +94,12 @@ library Blocks {
         uint256 keys = index / 4 == uint32(head) / 4 ? head >> 32 : self.rows[classId][index / 4];
         uint256 slot = self.slots[uint64(keys >> 64 * (index % 4))];
         return Block(uint32(slot), uint64(slot >> 32), uint48(slot >> 96));
+    }
+
+    /// @notice How many tonnes the blocks of a class have: the position after the last.
+    function minted(Store storage self, uint256 classId) internal view returns (uint48) {
+        uint256 blocks = count(self, classId);
+        return blocks == 0 ? 0 : blockAt(self, classId, blocks - 1).end;
     }
 
     /// @notice The block that holds `position` and where it begins, by binary search.

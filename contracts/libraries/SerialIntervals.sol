@@ -99,6 +99,40 @@ library SerialIntervals {
         words[place.before] = word >> 128 << 128 | uint256(first) << 64 | uint64(word);
     }
 
+    /// @notice Writes the payload of the head.
+    function setHeadPayload(Register storage self, bytes32 key, uint128 payload) internal {
+        mapping(uint64 => uint256) storage words = self.words[key];
+        words[0] = uint256(payload) << 128 | uint128(words[0]);
+    }
+
+    /// @notice Takes [first, last], which lies inside one interval, out of it; what is left of the
+    /// interval on either side keeps its payload.
+    function remove(Register storage self, bytes32 key, uint64 first, uint64 last, uint64 hint)
+        internal
+    {
+        mapping(uint64 => uint256) storage words = self.words[key];
+        Place memory place = find(self, key, first, hint);
+        // The interval begins below `first`, or it is the next one and begins there.
+        bool inside = uint64(place.word) >= first;
+        uint256 word = inside ? place.word : words[first];
+        if (first == 0 || last < first || uint64(word) < last) {
+            revert ITrust.SerialsNotRegistered(key, first, last);
+        }
+        uint64 following = uint64(word >> 64);
+        if (uint64(word) > last) {
+            // `last` is below the interval's end, so this begins another one.
+            words[last + 1] = word;
+            following = last + 1;
+        }
+        if (inside) {
+            words[place.before] = word >> 128 << 128 | uint256(following) << 64 | (first - 1);
+        } else {
+            delete words[first];
+            words[place.before] =
+                place.word >> 128 << 128 | uint256(following) << 64 | uint64(place.word);
+        }
+    }
+
     function _unpack(uint256 word) private pure returns (Node memory) {
         return Node(uint64(word), uint64(word >> 64), uint128(word >> 128));
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {CreditClass} from "../interfaces/ICarbonCredits.sol";
-import {Interval, Receipt, RegistryRetirement, Series} from "../interfaces/ITrust.sol";
+import {Interval, Receipt, Series} from "../interfaces/ITrust.sol";
 
 /// @title EIP-712 struct hashes of what custodians and attestors sign (twin: `domain/custody.py`).
 library TrustHashes {
@@ -26,13 +26,6 @@ library TrustHashes {
         "Interval(Series series,uint64 first,uint64 last)"
         "Series(string programme,uint256[] codes)"
     );
-    bytes32 internal constant RETIREMENT_TYPEHASH = keccak256(
-        "RegistryRetirement(uint256 classId,uint64 firstPosition,uint64 tonnes,"
-        "Interval[] actual,string registryReference,uint32 registryDate,"
-        "bytes32 evidenceHash)"
-        "Interval(Series series,uint64 first,uint64 last)"
-        "Series(string programme,uint256[] codes)"
-    );
 
     function hash(Receipt calldata receipt) internal pure returns (bytes32) {
         return keccak256(
@@ -45,21 +38,6 @@ library TrustHashes {
                 receipt.evidenceHash,
                 receipt.termsHash,
                 receipt.validUntil
-            )
-        );
-    }
-
-    function hash(RegistryRetirement calldata retirement) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                RETIREMENT_TYPEHASH,
-                retirement.classId,
-                retirement.firstPosition,
-                retirement.tonnes,
-                hash(retirement.actual),
-                keccak256(bytes(retirement.registryReference)),
-                retirement.registryDate,
-                retirement.evidenceHash
             )
         );
     }

@@ -39,6 +39,7 @@ CONTRACTS = (
     "RetirementCertificates",
     "CarbonCredits",
     "Trust",
+    "RegistryRecords",
 )
 
 Serial = tuple[str, int]
@@ -296,7 +297,7 @@ class History:
                 here, there = exchange.position + step, exchange.counterpart + step
                 made.serials[here], made.serials[there] = made.serials[there], made.serials[here]
             self.emit(
-                "Trust",
+                "RegistryRecords",
                 "SerialsExchanged",
                 classId=class_id,
                 position=exchange.position,
@@ -307,7 +308,7 @@ class History:
         tonnes = sum(interval.tonnes for interval in actual)
         made.confirmed.update(dict.fromkeys(range(first, first + tonnes), confirmation_id))
         self.emit(
-            "Trust",
+            "RegistryRecords",
             "RegistryRetirementRecorded",
             confirmationId=confirmation_id,
             classId=class_id,

@@ -21,6 +21,7 @@ from backend.domain.classes import CreditClass
 from backend.domain.custody import Receipt
 from backend.domain.serials import Interval
 from backend.local.anvil import Anvil
+from scripts.backing import backing, minted_tonnes, proof_of, report_call
 from scripts.load_history import History, Plan, lots_of, make, write_export
 
 SAMPLE: Final = Path(__file__).resolve().parents[2] / "backend/samples/sample-verra-vcu-export.csv"
@@ -127,11 +128,18 @@ class Scene:
         )  # fmt: skip
 
     def mint_data(self, receipt: Receipt, *signers: str) -> bytes:
-        """The call that mints a receipt, signed by these keys, with hints from the chain."""
+        """The call that mints a receipt, signed by these keys, with hints from the chain.
+
+        The reserve that it needs is reported first.
+        """
+        tree = backing([receipt], minted_tonnes(self.contracts, [receipt]))
+        custodian, attestor = self.key("custodian"), self.key("attestor")
+        report = report_call(self.contracts, tree, [custodian, attestor])
+        self.send(custodian, "Reserve", report)
         digest = receipt.digest(self.history.domain)
         hints = [self.contracts.hint_for(i.series.id, i.first) for i in receipt.intervals]
-        names = signers or ("custodian", "attestor")
-        return calls.mint_with_receipt(receipt, hints, self.signed(digest, *names))
+        signatures = self.signed(digest, *(signers or ("custodian", "attestor")))
+        return calls.mint_with_receipt(receipt, hints, proof_of(tree, receipt), signatures)
 
     def mint(self, receipt: Receipt, *signers: str) -> None:
         self.send(self.key("custodian"), "Trust", self.mint_data(receipt, *signers))

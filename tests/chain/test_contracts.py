@@ -23,13 +23,14 @@ from backend.chain.contracts import (
 from backend.chain.events import decode_logs
 from backend.chain.keys import sign_digest
 from backend.chain.sender import Sender
-from backend.domain import custody, positions
+from backend.domain import custody, positions, records
 from backend.domain.assignment import PositionMap
 from backend.domain.classes import CreditClass, UnitType
 from backend.domain.custody import Receipt, RegistryRetirement
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
 from backend.errors import ChainRejected, InvalidValue
+from scripts.backing import backing, minted_tonnes, proof_of, report_call
 from tests.chain.conftest import Chain, fund, key_of
 from tests.chain.memory_log import MemoryLog
 
@@ -51,6 +52,9 @@ class Registry:
         self.holder, self.operator = key_of("holder"), key_of("operator")
         self.sender = Sender(chain.rpc, MemoryLog(), lambda: 0, confirmations=0)
         self.domain = custody.signing_domain(chain.deployment.chain_id, chain.deployment["Trust"])
+        self.records_domain = records.signing_domain(
+            chain.deployment.chain_id, chain.deployment["RegistryRecords"]
+        )
         self._count = 0
         fund(chain.rpc, self.holder, self.operator, key_of("registrar"), key_of("bridge"))
         self.send("registrar", "Participants", calls.admit(self.holder.address, 2, "HK", FOR_EVER))
@@ -76,8 +80,11 @@ class Registry:
     def mint(self, receipt: Receipt, names: tuple[str, ...] = SIGNERS) -> int:
         firsts = [interval.first for interval in receipt.intervals]
         hints = [self.contracts.hint_for(VCS.id, first) for first in firsts]
+        tree = backing([receipt], minted_tonnes(self.contracts, [receipt]))
+        signers = [key_of(name) for name in SIGNERS]
+        self.send("operator", "Reserve", report_call(self.contracts, tree, signers))
         signed = self.signatures(receipt.digest(self.domain), names)
-        data = Contracts.mint_with_receipt(receipt, hints, signed)
+        data = Contracts.mint_with_receipt(receipt, hints, proof_of(tree, receipt), signed)
         return self.send("bridge", "Trust", data)
 
 
@@ -174,20 +181,20 @@ def test_a_retirement_and_its_confirmation_with_exchanged_serials(registry: Regi
     board = PositionMap()
     for first, last in ((1_000, 1_009), (500, 504)):
         board.append(Interval(VCS, first, last))
-    assert reads.confirmed_firsts(class_id) == []
+    assert reads.settled_firsts(class_id) == []
     number = registry.send(
         "bridge",
-        "Trust",
+        "RegistryRecords",
         Contracts.record_registry_retirement(
             confirmation,
             board.exchanges_for(0, actual),
-            reads.confirmed_firsts(class_id),
-            registry.signatures(confirmation.digest(registry.domain)),
+            reads.settled_firsts(class_id),
+            registry.signatures(confirmation.digest(registry.records_domain)),
         ),
     )
     assert reads.serial_at(class_id, 0) == SerialRun(VCS.id, 500, 1)
-    assert reads.confirmed_firsts(class_id) == [0]
-    assert [calls.confirmation_hint([0, 7], n) for n in (0, 1, 7, 8)] == [0, 1, 1, 8]
+    assert reads.settled_firsts(class_id) == [0]
+    assert [calls.settled_hint([0, 7], n) for n in (0, 1, 7, 8)] == [0, 1, 1, 8]
     logs = registry.chain.rpc.get_logs(registry.chain.deployment.addresses, number, number)
     events = decode_logs(logs, registry.chain.deployment)
     recorded = next(event for event in events if event.name == "RegistryRetirementRecorded")
@@ -239,5 +246,7 @@ def test_a_freeze_a_cancelled_receipt_and_a_fact(registry: Registry) -> None:
         registry.send(
             "facts", "CarbonCredits", calls.record_fact(CLASS.token_id, "k", "v", 20260101, "v1")
         )
+    tree = backing([receipt], {})
+    proof = proof_of(tree, receipt)
     with pytest.raises(InvalidValue, match="are not 1"):
-        calls.mint_with_receipt(receipt, [0, 0], [])
+        calls.mint_with_receipt(receipt, [0, 0], proof, [])

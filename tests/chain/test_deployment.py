@@ -29,12 +29,7 @@ from tests.chain.conftest import Chain, fund, key_of, some_roles
 pytestmark = pytest.mark.integration
 
 CREATED = (*blueprint.CORE, *blueprint.ASSETS)
-SETTINGS = {
-    "legal_order_delay": 1,
-    "window_seconds": 600,
-    "skew_seconds": 30,
-    "developer_share_bps": 2_000,
-}
+SETTINGS = {**blueprint.SETTINGS, "legal_order_delay": 1}
 
 
 @pytest.fixture
@@ -194,7 +189,7 @@ def test_deploying_twice_sends_nothing(site: Site) -> None:
     ("changes", "what"),
     [
         ({"sources": "0x" + "00" * 32}, "source hash"),
-        ({"legal_order_delay": 1}, "settings"),
+        ({"settings": {"legal_order_delay": 1}}, "settings"),
         ({"roles": replace(some_roles(), registrar=key_of("other").address)}, "roles"),
     ],
 )
@@ -326,7 +321,7 @@ def test_a_file_that_says_what_the_chain_does_not_hold_is_refused(chain: Chain) 
         verify(chain.rpc, replace(held, settings=SETTINGS | {"legal_order_delay": 5}))
 
 
-@pytest.mark.parametrize("setting", ["legal_order_delay", "window_seconds", "skew_seconds"])
+@pytest.mark.parametrize("setting", [setting for _, _, setting in blueprint.FIXED])
 def test_times_that_the_contracts_do_not_hold_are_refused(chain: Chain, setting: str) -> None:
     held = chain.deployment
     other = dict(held.settings) | {setting: held.settings[setting] + 1}

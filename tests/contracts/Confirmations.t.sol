@@ -4,15 +4,16 @@ pragma solidity 0.8.37;
 import {Positions} from "../../contracts/interfaces/ICarbonCredits.sol";
 import {
     Exchange,
-    Interval,
-    ITrust,
-    RegistryRetirement,
-    Series
-} from "../../contracts/interfaces/ITrust.sol";
+    IRegistryRecords,
+    RegistryRetirement
+} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {Interval, ITrust, Series} from "../../contracts/interfaces/ITrust.sol";
 import {Deployment} from "./support/Deployment.sol";
 
 /// @dev What a registry's answer may say and what it may not.
 contract ConfirmationsTest is Deployment {
+    IRegistryRecords.Settled private constant CONFIRMED = IRegistryRecords.Settled.Confirmed;
+
     uint256 private id;
     bytes32 private series;
 
@@ -35,9 +36,9 @@ contract ConfirmationsTest is Deployment {
         uint64 hint,
         bytes memory reason
     ) private {
-        bytes[] memory signatures = by(trust.hashRegistryRetirement(done), CUSTODIAN, ATTESTOR);
+        bytes[] memory signatures = by(records.hashRegistryRetirement(done), CUSTODIAN, ATTESTOR);
         vm.expectRevert(reason);
-        trust.recordRegistryRetirement(done, exchanges, hint, signatures);
+        records.recordRegistryRetirement(done, exchanges, hint, signatures);
     }
 
     function swap(uint48 position, uint48 counterpart, uint48 tonnes)
@@ -57,18 +58,25 @@ contract ConfirmationsTest is Deployment {
             (uint48 first, uint48 last) = (ranges[i][0], ranges[i][1]);
             expectRefused(
                 retirement(id, first, one(101 + first, 101 + last)),
-                abi.encodeWithSelector(ITrust.PositionsConfirmed.selector, id, 10, 14)
+                abi.encodeWithSelector(
+                    IRegistryRecords.PositionsSettledAlready.selector, id, 10, 14, CONFIRMED
+                )
             );
-            check(trust.confirmedWithin(id, first, last, 0), "confirmedWithin");
+            (IRegistryRecords.Settled kind,,) = records.settledWithin(id, first, last, 0);
+            check(kind == IRegistryRecords.Settled.Confirmed, "settledWithin");
         }
         confirm(id, 15, 116, 116);
         confirm(id, 9, 110, 110);
-        check(!trust.confirmedWithin(id, 0, 8, 0), "below");
-        check(!trust.confirmedWithin(id, 16, 99, 11), "above, with a stale hint");
+        (IRegistryRecords.Settled kind,,) = records.settledWithin(id, 0, 8, 0);
+        check(kind == IRegistryRecords.Settled.None, "below");
+        (kind,,) = records.settledWithin(id, 16, 99, 11);
+        check(kind == IRegistryRecords.Settled.None, "above, with a stale hint");
         // Signing the same again confirms nothing twice.
         expectRefused(
             retirement(id, 10, one(111, 115)),
-            abi.encodeWithSelector(ITrust.PositionsConfirmed.selector, id, 10, 14)
+            abi.encodeWithSelector(
+                IRegistryRecords.PositionsSettledAlready.selector, id, 10, 14, CONFIRMED
+            )
         );
     }
 
@@ -77,27 +85,33 @@ contract ConfirmationsTest is Deployment {
         equal(state.exited, 31, "exited");
         expectRefused(
             retirement(id, 31, one(132, 132)),
-            abi.encodeWithSelector(ITrust.RegistryRetirementNotRetired.selector, id, 32, 31)
+            abi.encodeWithSelector(
+                IRegistryRecords.RegistryRetirementNotRetired.selector, id, 32, 31
+            )
         );
         expectRefused(
             retirement(id, 95, one(246, 255)),
-            abi.encodeWithSelector(ITrust.RegistryRetirementNotRetired.selector, id, 105, 31)
+            abi.encodeWithSelector(
+                IRegistryRecords.RegistryRetirementNotRetired.selector, id, 105, 31
+            )
         );
         expectRefused(
             retirement(id, type(uint64).max, one(101, 101)),
             abi.encodeWithSelector(
-                ITrust.RegistryRetirementNotRetired.selector, id, type(uint64).max, 31
+                IRegistryRecords.RegistryRetirementNotRetired.selector, id, type(uint64).max, 31
             )
         );
         expectRefused(
             retirement(id + 1, 0, one(101, 101)),
-            abi.encodeWithSelector(ITrust.RegistryRetirementNotRetired.selector, id + 1, 1, 0)
+            abi.encodeWithSelector(
+                IRegistryRecords.RegistryRetirementNotRetired.selector, id + 1, 1, 0
+            )
         );
     }
 
     function test_L3_refuses_the_open_tonne_until_it_is_closed() public {
         bytes memory reason =
-            abi.encodeWithSelector(ITrust.RegistryRetirementOpenTonne.selector, id, 30);
+            abi.encodeWithSelector(IRegistryRecords.RegistryRetirementOpenTonne.selector, id, 30);
         expectRefused(retirement(id, 30, one(131, 131)), reason);
         expectRefused(retirement(id, 25, one(126, 131)), reason);
         vm.prank(holder);
@@ -109,7 +123,13 @@ contract ConfirmationsTest is Deployment {
         expectRefused(
             retirement(id, 0, one(102, 103)),
             abi.encodeWithSelector(
-                ITrust.RegistryRetirementSerialsDiffer.selector, id, 0, series, 101, series, 102
+                IRegistryRecords.RegistryRetirementSerialsDiffer.selector,
+                id,
+                0,
+                series,
+                101,
+                series,
+                102
             )
         );
         // Right serials in another order than the positions.
@@ -119,7 +139,13 @@ contract ConfirmationsTest is Deployment {
         expectRefused(
             retirement(id, 0, actual),
             abi.encodeWithSelector(
-                ITrust.RegistryRetirementSerialsDiffer.selector, id, 0, series, 101, series, 103
+                IRegistryRecords.RegistryRetirementSerialsDiffer.selector,
+                id,
+                0,
+                series,
+                101,
+                series,
+                103
             )
         );
         // Serials that are in no class.
@@ -130,7 +156,7 @@ contract ConfirmationsTest is Deployment {
         expectRefused(
             retirement(id, 0, actual),
             abi.encodeWithSelector(
-                ITrust.RegistryRetirementSerialsDiffer.selector,
+                IRegistryRecords.RegistryRetirementSerialsDiffer.selector,
                 id,
                 0,
                 series,
@@ -145,19 +171,23 @@ contract ConfirmationsTest is Deployment {
         RegistryRetirement memory done = retirement(id, 0, one(101, 105));
         done.tonnes = 6;
         expectRefused(
-            done, abi.encodeWithSelector(ITrust.RegistryRetirementTonnesDiffer.selector, 6, 5)
+            done,
+            abi.encodeWithSelector(
+                IRegistryRecords.RegistryRetirementTonnesDiffer.selector, 6, 5
+            )
         );
         done.tonnes = 5;
         done.registryReference = "";
         expectRefused(
-            done, abi.encodeWithSelector(ITrust.RegistryReferenceInvalid.selector, 0)
+            done, abi.encodeWithSelector(IRegistryRecords.RegistryReferenceInvalid.selector, 0)
         );
         done.registryReference = "REF";
         uint32[4] memory dates = [uint32(0), 20260229, 20260431, 20261301];
         for (uint256 i = 0; i < dates.length; ++i) {
             done.registryDate = dates[i];
             expectRefused(
-                done, abi.encodeWithSelector(ITrust.RegistryDateInvalid.selector, dates[i])
+                done,
+                abi.encodeWithSelector(IRegistryRecords.RegistryDateInvalid.selector, dates[i])
             );
         }
         done = retirement(id, 0, one((1 << 63) - 2, (1 << 63) - 1));
@@ -176,11 +206,11 @@ contract ConfirmationsTest is Deployment {
 
     function test_L5_refuses_a_confirmation_with_one_signature() public {
         RegistryRetirement memory done = retirement(id, 0, one(101, 105));
-        bytes[] memory signatures = by(trust.hashRegistryRetirement(done), CUSTODIAN);
+        bytes[] memory signatures = by(records.hashRegistryRetirement(done), CUSTODIAN);
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustApprovalsMissing.selector, 1, 1, 0, 1)
         );
-        trust.recordRegistryRetirement(done, new Exchange[](0), 0, signatures);
+        records.recordRegistryRetirement(done, new Exchange[](0), 0, signatures);
     }
 
     function test_refuses_a_wrong_hint_among_the_confirmed() public {
@@ -204,10 +234,10 @@ contract ConfirmationsTest is Deployment {
 
     function test_exchanges_serials_of_two_blocks_and_keeps_the_blocks_as_minted() public {
         confirm(retirement(id, 10, one(211, 214)), swap(10, 60, 4), 0);
-        (, uint64 serial, uint48 run) = trust.serialAt(id, 10);
+        (,, uint64 serial, uint48 run) = records.serialAt(id, 10);
         equal(serial, 211, "actual serial");
         equal(run, 4, "run");
-        (, serial, run) = trust.serialAt(id, 61);
+        (,, serial, run) = records.serialAt(id, 61);
         equal(serial, 112, "displaced serial");
         equal(run, 3, "run");
         (, uint64 first, uint64 last, uint48 position) = trust.blockAt(id, 0);
@@ -221,10 +251,14 @@ contract ConfirmationsTest is Deployment {
         confirm(retirement(id, 20, one(121, 122)), new Exchange[](0), 5);
         Exchange[] memory swaps = swap(10, 4, 2);
         bytes memory reason =
-            abi.encodeWithSelector(ITrust.PositionsConfirmed.selector, id, 4, 5);
+            abi.encodeWithSelector(
+                IRegistryRecords.PositionsSettledAlready.selector, id, 4, 5, CONFIRMED
+            );
         expectRefused(retirement(id, 10, one(105, 106)), swaps, 5, reason);
         expectRefused(retirement(id, 10, one(104, 105)), swap(10, 3, 2), 5, reason);
-        reason = abi.encodeWithSelector(ITrust.PositionsConfirmed.selector, id, 20, 21);
+        reason = abi.encodeWithSelector(
+            IRegistryRecords.PositionsSettledAlready.selector, id, 20, 21, CONFIRMED
+        );
         expectRefused(retirement(id, 10, one(122, 123)), swap(10, 21, 2), 5, reason);
     }
 
@@ -247,7 +281,7 @@ contract ConfirmationsTest is Deployment {
                 tries[i],
                 0,
                 abi.encodeWithSelector(
-                    ITrust.ExchangeInvalid.selector,
+                    IRegistryRecords.ExchangeInvalid.selector,
                     id,
                     tried.position,
                     tried.counterpart,
@@ -263,7 +297,7 @@ contract ConfirmationsTest is Deployment {
             done,
             back,
             0,
-            abi.encodeWithSelector(ITrust.ExchangeInvalid.selector, id, 10, 70, 4)
+            abi.encodeWithSelector(IRegistryRecords.ExchangeInvalid.selector, id, 10, 70, 4)
         );
     }
 
@@ -285,14 +319,14 @@ contract ConfirmationsTest is Deployment {
     {
         uint48 sum = tonnes[0] + tonnes[1] + tonnes[2];
         Interval[] memory actual = new Interval[](1);
-        (, uint64 serial,) = trust.serialAt(id, counterpart);
+        (,, uint64 serial,) = records.serialAt(id, counterpart);
         actual[0] = Interval(vcsSeries(), serial, serial + sum - 1);
         expectRefused(
             retirement(id, position, actual),
             chain(position, counterpart, tonnes),
             0,
             abi.encodeWithSelector(
-                ITrust.ExchangeInvalid.selector,
+                IRegistryRecords.ExchangeInvalid.selector,
                 id,
                 position + tonnes[0],
                 counterpart + tonnes[0],
@@ -331,7 +365,11 @@ contract ConfirmationsTest is Deployment {
             swaps,
             0,
             abi.encodeWithSelector(
-                ITrust.ExchangeInvalid.selector, id, first + part, other + part, tonnes - part
+                IRegistryRecords.ExchangeInvalid.selector,
+                id,
+                first + part,
+                other + part,
+                tonnes - part
             )
         );
         confirm(done, swap(first, other, tonnes), 0);
@@ -361,7 +399,7 @@ contract ConfirmationsTest is Deployment {
             done,
             chain(10, 60, [uint48(2), 2, 2]),
             0,
-            abi.encodeWithSelector(ITrust.ExchangeInvalid.selector, id, 12, 62, 2)
+            abi.encodeWithSelector(IRegistryRecords.ExchangeInvalid.selector, id, 12, 62, 2)
         );
         confirm(done, swap(10, 60, 6), 0);
     }
@@ -371,7 +409,7 @@ contract ConfirmationsTest is Deployment {
             retirement(id, 0, one(101, 101)),
             new Exchange[](65),
             0,
-            abi.encodeWithSelector(ITrust.TrustExchangeCount.selector, 65)
+            abi.encodeWithSelector(IRegistryRecords.ExchangeCount.selector, 65)
         );
     }
 
@@ -381,7 +419,7 @@ contract ConfirmationsTest is Deployment {
             done,
             swap(10, 48, 4),
             0,
-            abi.encodeWithSelector(ITrust.ExchangeInvalid.selector, id, 10, 48, 4)
+            abi.encodeWithSelector(IRegistryRecords.ExchangeInvalid.selector, id, 10, 48, 4)
         );
         expectRefused(
             done,
@@ -390,9 +428,9 @@ contract ConfirmationsTest is Deployment {
             abi.encodeWithSelector(ITrust.PositionUnknown.selector, id, 100)
         );
         vm.expectRevert(abi.encodeWithSelector(ITrust.PositionUnknown.selector, id, 100));
-        trust.serialAt(id, 100);
+        records.serialAt(id, 100);
         vm.expectRevert(abi.encodeWithSelector(ITrust.PositionUnknown.selector, 7, 0));
-        trust.serialAt(7, 0);
+        records.serialAt(7, 0);
     }
 
     /// @dev Any number of blocks: the directory of four keys in a slot against its definition.
@@ -412,7 +450,7 @@ contract ConfirmationsTest is Deployment {
             position += uint48(last - first + 1);
         }
         uint48 any = uint48(place % position);
-        (, uint64 serial, uint48 run) = trust.serialAt(id, any);
+        (,, uint64 serial, uint48 run) = records.serialAt(id, any);
         uint256 index = indexOf(any, count + 2);
         (, uint64 from, uint64 to, uint48 at_) = trust.blockAt(id, index);
         equal(serial, from + (any - at_), "serial");

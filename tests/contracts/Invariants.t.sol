@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Positions} from "../../contracts/interfaces/ICarbonCredits.sol";
+import {IRegistryRecords} from "../../contracts/interfaces/IRegistryRecords.sol";
 import {ITrust} from "../../contracts/interfaces/ITrust.sol";
 import {ICredits} from "./support/Deployment.sol";
 import {Handler} from "./support/Handler.sol";
@@ -17,11 +18,13 @@ contract InvariantsTest is Checks {
     Handler private handler;
     ICredits private credits;
     ITrust private trust;
+    IRegistryRecords private records;
 
     function setUp() public {
         handler = new Handler();
-        (address credits_, address trust_,,) = handler.system();
+        (address credits_, address trust_, address records_) = handler.system();
         (credits, trust) = (ICredits(credits_), ITrust(trust_));
+        records = IRegistryRecords(records_);
     }
 
     function targetContracts() external view returns (address[] memory targets) {
@@ -141,10 +144,12 @@ contract InvariantsTest is Checks {
         for (uint256 i = 0; i < confirmations; ++i) {
             (uint256 classId, uint48 position, bytes32 seriesId, uint64 serial) =
                 handler.confirmed(i);
-            (bytes32 seriesNow, uint64 serialNow,) = trust.serialAt(classId, position);
+            (bytes32 seriesNow,, uint64 serialNow,) = records.serialAt(classId, position);
             equal(seriesNow, seriesId, "L4: series of a confirmed position");
             equal(serialNow, serial, "L4: serial of a confirmed position");
-            check(trust.confirmedWithin(classId, position, position, 0), "L4: unconfirmed");
+            (IRegistryRecords.Settled kind,,) =
+                records.settledWithin(classId, position, position, 0);
+            check(kind == IRegistryRecords.Settled.Confirmed, "L4: unconfirmed");
         }
         equal(handler.serialsConfirmedTwice(), 0, "L4: one serial confirmed twice");
         equal(handler.reconfirmationsAccepted(), 0, "L4: positions confirmed twice");
@@ -199,7 +204,7 @@ contract InvariantsTest is Checks {
             equal(position, minted, "blocks and positions");
             uint256[2] memory serialsOfPositions;
             for (position = 0; position < minted;) {
-                (, uint64 serial, uint48 run) = trust.serialAt(id, position);
+                (,, uint64 serial, uint48 run) = records.serialAt(id, position);
                 serialsOfPositions[0] += run;
                 serialsOfPositions[1] += (uint256(serial) * 2 + run - 1) * run / 2;
                 position += run;

@@ -4,14 +4,8 @@ pragma solidity 0.8.37;
 import {IERC1155Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {CreditClass, ICarbonCredits} from "../../contracts/interfaces/ICarbonCredits.sol";
 import {IParticipants} from "../../contracts/interfaces/IParticipants.sol";
-import {
-    Exchange,
-    Interval,
-    ITrust,
-    Receipt,
-    RegistryRetirement,
-    Series
-} from "../../contracts/interfaces/ITrust.sol";
+import {Exchange, RegistryRetirement} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {Interval, ITrust, Receipt} from "../../contracts/interfaces/ITrust.sol";
 import {Deployment} from "./support/Deployment.sol";
 
 /// @dev Everything the first issue says must be refused, each with the values that explain it.
@@ -29,7 +23,7 @@ contract RefusalsTest is Deployment {
         bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
 
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustReceiptUsed.selector, id));
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     function test_L5_refuses_a_receipt_signed_for_another_chain() public {
@@ -39,7 +33,7 @@ contract RefusalsTest is Deployment {
 
         // For this chain the signatures are of somebody who is nobody here.
         vm.expectRevert();
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     function test_refuses_a_receipt_past_its_validity_and_takes_it_on_the_last_second() public {
@@ -56,10 +50,11 @@ contract RefusalsTest is Deployment {
                 uint256(receipt.validUntil) + 1
             )
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
 
         vm.warp(receipt.validUntil);
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        bytes memory proof = backed(receipt);
+        trust.mintWithReceipt(receipt, noHints(1), proof, signatures);
     }
 
     function test_L5_refuses_one_signature_or_two_of_one_role() public {
@@ -80,7 +75,7 @@ contract RefusalsTest is Deployment {
                     ITrust.TrustApprovalsMissing.selector, given[i][0], 1, given[i][1], 1
                 )
             );
-            trust.mintWithReceipt(receipt, noHints(1), tries[i]);
+            trust.mintWithReceipt(receipt, noHints(1), "", tries[i]);
         }
     }
 
@@ -101,7 +96,7 @@ contract RefusalsTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustSignaturesNotAscending.selector, party, party)
         );
-        trust.mintWithReceipt(receipt, noHints(1), twice);
+        trust.mintWithReceipt(receipt, noHints(1), "", twice);
     }
 
     function test_L5_refuses_a_stranger_and_one_who_lost_the_role() public {
@@ -110,26 +105,27 @@ contract RefusalsTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustSignerUnknown.selector, vm.addr(STRANGER))
         );
-        trust.mintWithReceipt(receipt, noHints(1), by(id, STRANGER));
+        trust.mintWithReceipt(receipt, noHints(1), "", by(id, STRANGER));
 
         trust.setSigner(vm.addr(ATTESTOR), ITrust.Role.None);
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustSignerUnknown.selector, vm.addr(ATTESTOR))
         );
-        trust.mintWithReceipt(receipt, noHints(1), by(id, ATTESTOR));
+        trust.mintWithReceipt(receipt, noHints(1), "", by(id, ATTESTOR));
     }
 
     function test_L5_thresholds_count_and_are_never_nothing() public {
-        trust.setThresholds(2, 2);
         Receipt memory receipt = receiptFor(holder, one(100, 199));
+        bytes memory proof = backed(receipt);
+        trust.setThresholds(2, 2);
         bytes32 id = trust.hashReceipt(receipt);
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustApprovalsMissing.selector, 1, 2, 1, 2)
         );
-        trust.mintWithReceipt(receipt, noHints(1), by(id, CUSTODIAN, ATTESTOR));
+        trust.mintWithReceipt(receipt, noHints(1), "", by(id, CUSTODIAN, ATTESTOR));
         uint256[] memory keys = new uint256[](4);
         (keys[0], keys[1], keys[2], keys[3]) = (CUSTODIAN, ATTESTOR, CUSTODIAN_2, ATTESTOR_2);
-        trust.mintWithReceipt(receipt, noHints(1), signed(id, keys));
+        trust.mintWithReceipt(receipt, noHints(1), proof, signed(id, keys));
 
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustThresholdInvalid.selector, 0, 1));
         trust.setThresholds(0, 1);
@@ -148,7 +144,7 @@ contract RefusalsTest is Deployment {
 
         bytes[] memory signatures = by(id, CUSTODIAN, ATTESTOR);
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustReceiptCancelled.selector, id));
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     function test_refuses_a_receipt_that_only_shares_the_64_bits_of_its_key() public {
@@ -165,18 +161,18 @@ contract RefusalsTest is Deployment {
                 ITrust.TrustReceiptKeyTaken.selector, id, uint64(uint256(id))
             )
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     function test_refuses_no_interval_too_many_or_hints_that_do_not_match() public {
         Receipt memory receipt = receiptFor(holder, new Interval[](0));
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 0, 0));
-        trust.mintWithReceipt(receipt, noHints(0), signatures);
+        trust.mintWithReceipt(receipt, noHints(0), "", signatures);
 
         receipt = receiptFor(holder, one(1, 2));
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 1, 2));
-        trust.mintWithReceipt(receipt, noHints(2), signatures);
+        trust.mintWithReceipt(receipt, noHints(2), "", signatures);
 
         Interval[] memory many = new Interval[](65);
         for (uint64 i = 0; i < 65; ++i) {
@@ -184,7 +180,7 @@ contract RefusalsTest is Deployment {
         }
         receipt = receiptFor(holder, many);
         vm.expectRevert(abi.encodeWithSelector(ITrust.TrustIntervalCount.selector, 65, 65));
-        trust.mintWithReceipt(receipt, noHints(65), signatures);
+        trust.mintWithReceipt(receipt, noHints(65), "", signatures);
     }
 
     // --------------------------------------------------------- participants

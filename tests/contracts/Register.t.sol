@@ -4,14 +4,8 @@ pragma solidity 0.8.37;
 import {IERC1155Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {CreditClass, ICarbonCredits} from "../../contracts/interfaces/ICarbonCredits.sol";
 import {IParticipants} from "../../contracts/interfaces/IParticipants.sol";
-import {
-    Exchange,
-    Interval,
-    ITrust,
-    Receipt,
-    RegistryRetirement,
-    Series
-} from "../../contracts/interfaces/ITrust.sol";
+import {Exchange, RegistryRetirement} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {Interval, ITrust, Receipt, Series} from "../../contracts/interfaces/ITrust.sol";
 import {Deployment} from "./support/Deployment.sol";
 
 /// @dev What the register of serials and the classes refuse, with the values that explain it.
@@ -57,7 +51,7 @@ contract RegisterTest is Deployment {
                     ITrust.SerialsOverlap.selector, series, first, last, taken[i][0], taken[i][1]
                 )
             );
-            trust.mintWithReceipt(receipt, noHints(1), signatures);
+            trust.mintWithReceipt(receipt, noHints(1), "", signatures);
         }
         // Its neighbours to both sides touch no serial of it.
         mint(holder, 200, 299);
@@ -91,7 +85,7 @@ contract RegisterTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.SerialsOverlap.selector, series, 20, 30, 10, 20)
         );
-        trust.mintWithReceipt(receipt, noHints(2), signatures);
+        trust.mintWithReceipt(receipt, noHints(2), "", signatures);
     }
 
     function test_refuses_an_interval_that_begins_at_0_or_ends_before_it_begins() public {
@@ -104,7 +98,7 @@ contract RegisterTest is Deployment {
                     ITrust.SerialIntervalInvalid.selector, wrong[i][0], wrong[i][1]
                 )
             );
-            trust.mintWithReceipt(receipt, noHints(1), signatures);
+            trust.mintWithReceipt(receipt, noHints(1), "", signatures);
         }
     }
 
@@ -150,8 +144,9 @@ contract RegisterTest is Deployment {
         uint64[] memory hints = new uint64[](1);
         hints[0] = hint;
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        bytes memory proof = backed(receipt);
         if (refusal.length != 0) vm.expectRevert(refusal);
-        trust.mintWithReceipt(receipt, hints, signatures);
+        trust.mintWithReceipt(receipt, hints, proof, signatures);
     }
 
     function test_L2_refuses_series_that_are_not_canonical_or_of_another_programme() public {
@@ -172,7 +167,7 @@ contract RegisterTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustSeriesForeign.selector, "VCS", "GS")
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     function wrongSeries()
@@ -209,7 +204,7 @@ contract RegisterTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(ITrust.TrustSeriesForeign.selector, "VCS", "CDM")
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     // -------------------------------------------------------------- classes
@@ -228,7 +223,7 @@ contract RegisterTest is Deployment {
                 ICarbonCredits.CreditsClassHashDiffers.selector, id, stored, vintage
             )
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
 
         vm.store(
             address(credits),
@@ -241,7 +236,7 @@ contract RegisterTest is Deployment {
                 ICarbonCredits.CreditsClassHashDiffers.selector, id, stored, project
             )
         );
-        trust.mintWithReceipt(receipt, noHints(1), signatures);
+        trust.mintWithReceipt(receipt, noHints(1), "", signatures);
     }
 
     /// @dev Finds the slot of the halves by what it must hold, wherever the mapping is.

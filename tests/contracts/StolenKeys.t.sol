@@ -161,12 +161,12 @@ contract StolenKeysTest is Market {
         bytes32 digest = trust.hashReceipt(receipt);
         bytes[] memory signatures = by(digest, key);
         (bool done,) = address(trust).call(
-            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), signatures))
+            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), "", signatures))
         );
         check(!done, "minted with one signature");
         signatures = by(digest, key, other_);
         (done,) = address(trust).call(
-            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), signatures))
+            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), "", signatures))
         );
         check(!done, "minted with two of one role");
         equal(credits.balanceOf(thief, id), 0, "nothing");
@@ -178,7 +178,7 @@ contract StolenKeysTest is Market {
         Receipt memory receipt = receiptFor(thief, one(1, 10));
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
         (bool done,) = address(trust).call(
-            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), signatures))
+            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), "", signatures))
         );
         check(!done, "minted twice");
         mint(receiptOfThief());

@@ -6,14 +6,13 @@ import {IRetirementCertificates} from
     "../../contracts/interfaces/IRetirementCertificates.sol";
 import {
     Exchange,
-    Interval,
-    ITrust,
-    Receipt,
-    RegistryRetirement,
-    Series
-} from "../../contracts/interfaces/ITrust.sol";
+    IRegistryRecords,
+    RegistryRetirement
+} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {Interval, ITrust, Receipt, Series} from "../../contracts/interfaces/ITrust.sol";
 import {ClassLib} from "../../contracts/libraries/ClassLib.sol";
 import {PositionsLib} from "../../contracts/libraries/PositionsLib.sol";
+import {RecordHashes} from "../../contracts/libraries/RecordHashes.sol";
 import {TrustHashes} from "../../contracts/libraries/TrustHashes.sol";
 import {Deployment} from "./support/Deployment.sol";
 
@@ -136,16 +135,16 @@ contract VectorsTest is Deployment {
     }
 
     /// @dev The same code at the address and on the chain that the vectors were made for.
-    function trustOfVectors(string memory json) private returns (ITrust moved) {
+    function placeOfVectors(string memory json, address code) private returns (address moved) {
         equal(number(json, ".domain.chainId"), VECTORS_CHAIN, "chain of the vectors");
-        moved = ITrust(vm.parseJsonAddress(json, ".domain.verifyingContract"));
-        vm.etch(address(moved), address(trust).code);
+        moved = vm.parseJsonAddress(json, ".domain.verifyingContract");
+        vm.etch(moved, code.code);
         vm.chainId(VECTORS_CHAIN);
     }
 
     function test_receipt_digests_are_those_of_the_domain() public {
         string memory json = vectors("receipts");
-        ITrust moved = trustOfVectors(json);
+        ITrust moved = ITrust(placeOfVectors(json, address(trust)));
         equal(
             keccak256(bytes(vm.parseJsonString(json, ".type"))),
             TrustHashes.RECEIPT_TYPEHASH,
@@ -164,10 +163,11 @@ contract VectorsTest is Deployment {
 
     function test_registry_retirement_digests_are_those_of_the_domain() public {
         string memory json = vectors("retirements");
-        ITrust moved = trustOfVectors(json);
+        IRegistryRecords moved =
+            IRegistryRecords(placeOfVectors(json, address(records)));
         equal(
             keccak256(bytes(vm.parseJsonString(json, ".type"))),
-            TrustHashes.RETIREMENT_TYPEHASH,
+            RecordHashes.RETIREMENT_TYPEHASH,
             "type string"
         );
         uint256 count = number(json, ".count");
@@ -254,12 +254,10 @@ contract VectorsTest is Deployment {
             RegistryRetirement memory confirmed = retirement(id, done.first, done.actual);
             equal(confirmed.tonnes, done.tonnes, "tonnes of a confirmation");
             confirm(confirmed, done.exchanges, done.hint);
-            check(
-                trust.confirmedWithin(
-                    id, uint48(done.first), uint48(done.first + done.tonnes - 1), done.hint
-                ),
-                "not confirmed"
+            (IRegistryRecords.Settled kind,,) = records.settledWithin(
+                id, uint48(done.first), uint48(done.first + done.tonnes - 1), done.hint
             );
+            check(kind == IRegistryRecords.Settled.Confirmed, "not confirmed");
         }
         for (uint256 i = 0; i < pieces.length; ++i) {
             Series memory series = vcsSeries();
@@ -270,7 +268,8 @@ contract VectorsTest is Deployment {
 
     function standsOn(uint256 id, Piece memory piece, bytes32 series) private view {
         for (uint48 i = 0; i < piece.tonnes; ++i) {
-            (bytes32 seriesId, uint64 serial, uint48 run) = trust.serialAt(id, piece.position + i);
+            (bytes32 seriesId,, uint64 serial, uint48 run) =
+                records.serialAt(id, piece.position + i);
             equal(seriesId, series, "series behind a position");
             equal(serial, piece.serial + i, "serial behind a position");
             equal(run, piece.tonnes - i, "run from a position");

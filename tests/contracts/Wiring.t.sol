@@ -81,7 +81,7 @@ contract WiringTest is Deployment {
         participants.admit(address(recipient), 1, "HK", FAR);
         Receipt memory inner = receiptFor(address(recipient), one(500, 509));
         bytes[] memory signatures = by(trust.hashReceipt(inner), CUSTODIAN, ATTESTOR);
-        recipient.arm(abi.encodeCall(trust.mintWithReceipt, (inner, noHints(1), signatures)));
+        recipient.arm(abi.encodeCall(trust.mintWithReceipt, (inner, noHints(1), "", signatures)));
         uint256 id = mint(address(recipient), 100, 199);
         check(recipient.tried(), "the recipient was called");
         equal(

@@ -14,16 +14,20 @@ from web3.types import Nonce
 from web3.utils.address import get_create_address
 
 from backend.chain.compiler import CompiledContract
-from backend.domain import custody
+from backend.domain import custody, records, reserve
 from backend.domain.assignment import Exchange
 from backend.domain.custody import Receipt, RegistryRetirement
+from backend.domain.reserve import ReserveTree
 from backend.domain.serials import IntervalSet
 from backend.local.anvil import Anvil
+from scripts.backing import backing, proof_of, report_of
 
 FAR_FUTURE: Final = 2**40 - 1
 #: EIP-7825: what one transaction may use.
 TRANSACTION_GAS_LIMIT: Final = 16_777_216
 LEGAL_DELAY: Final = 3600
+RESERVE_MAX_AGE: Final = 7 * 86_400
+NOBODY: Final = "0x" + "00" * 20
 
 CUSTODIAN, ATTESTOR, FREEZER, ENFORCER = (
     Account.from_key(keccak(text=name)) for name in ("custodian", "attestor", "freezer", "enforcer")
@@ -85,8 +89,9 @@ class World:
         self.register: dict[bytes, IntervalSet] = {}
         admin = self.accounts[0]
         nonce = self.web3.eth.get_transaction_count(admin)
-        ahead = [get_create_address(admin, Nonce(nonce + step)) for step in range(6)]
-        manager, participants, legal, certificates, credits_, trust = ahead
+        ahead = [get_create_address(admin, Nonce(nonce + step)) for step in range(8)]
+        manager, participants, legal, certificates, credits_, trust = ahead[:6]
+        records_, reserve_ = ahead[6:]
         self.manager = self.deploy("AccessManager", admin)
         self.participants = self.deploy("Participants", manager, legal)
         self.legal = self.deploy("LegalOrders", manager, participants, credits_, LEGAL_DELAY)
@@ -94,7 +99,9 @@ class World:
         self.credits = self.deploy(
             "CarbonCredits", manager, participants, certificates, trust, legal
         )
-        self.trust = self.deploy("Trust", manager, credits_)
+        self.trust = self.deploy("Trust", manager, credits_, reserve_, records_, NOBODY, NOBODY)
+        self.records = self.deploy("RegistryRecords", credits_, trust, NOBODY, NOBODY)
+        self.reserve = self.deploy("Reserve", trust, RESERVE_MAX_AGE)
         self.send(self.trust, "setSigner", CUSTODIAN.address, 1)
         self.send(self.trust, "setSigner", ATTESTOR.address, 2)
         self.send(self.legal, "setSigner", FREEZER.address, 1)
@@ -103,6 +110,14 @@ class World:
     @cached_property
     def domain(self) -> Any:
         return custody.signing_domain(self.anvil.chain_id, self.trust.address)
+
+    @cached_property
+    def records_domain(self) -> Any:
+        return records.signing_domain(self.anvil.chain_id, self.records.address)
+
+    @cached_property
+    def reserve_domain(self) -> Any:
+        return reserve.signing_domain(self.anvil.chain_id, self.reserve.address)
 
     def deploy(self, name: str, *args: Any) -> Contract:
         """Deploy from the admin's account."""
@@ -143,20 +158,39 @@ class World:
             held.insert(interval)
         return hints
 
-    def mint(self, receipt: Receipt) -> Any:
-        """Mint against a receipt signed by both parties."""
+    def minted(self, class_id: int) -> int:
+        """Tonnes minted so far."""
+        return int(self.call(self.credits, "positions", class_id)[0])
+
+    def report(self, tree: ReserveTree) -> Any:
+        """Report this reserve as of the newest chain block, signed by both parties."""
+        head = self.web3.eth.get_block("latest")
+        sequence = self.call(self.reserve, "current")[0] + 1
+        made = report_of(tree, sequence, head["timestamp"], head["number"])
+        signatures = self.sign(made.digest(self.reserve_domain), CUSTODIAN, ATTESTOR)
+        return self.send(self.reserve, "report", made.message(), signatures)
+
+    def mint(self, receipt: Receipt, tree: ReserveTree | None = None) -> Any:
+        """Mint against a receipt signed by both parties.
+
+        Without `tree`, which was reported before: report what this receipt needs, and no more.
+        """
+        if tree is None:
+            class_id = int(receipt.credit_class.token_id)
+            tree = backing([receipt], {class_id: self.minted(class_id)})
+            self.report(tree)
         signatures = self.sign(receipt.digest(self.domain), CUSTODIAN, ATTESTOR)
-        hints = self.hints(receipt)
-        return self.send(self.trust, "mintWithReceipt", receipt.message(), hints, signatures)
+        args = (self.hints(receipt), proof_of(tree, receipt).encoded(), signatures)
+        return self.send(self.trust, "mintWithReceipt", receipt.message(), *args)
 
     def confirm(
         self, retirement: RegistryRetirement, exchanges: list[Exchange], hint: int = 0
     ) -> Any:
         """Record a registry's retirement signed by both parties."""
-        signatures = self.sign(retirement.digest(self.domain), CUSTODIAN, ATTESTOR)
+        signatures = self.sign(retirement.digest(self.records_domain), CUSTODIAN, ATTESTOR)
         swaps = [(e.position, e.counterpart, e.tonnes, 0) for e in exchanges]
         return self.send(
-            self.trust,
+            self.records,
             "recordRegistryRetirement",
             retirement.message(),
             swaps,

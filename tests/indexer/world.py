@@ -15,17 +15,20 @@ from eth_utils.crypto import keccak
 
 from backend.chain import abi
 from backend.chain.compiler import compile_contracts, source_hash
+from backend.chain.contracts import Contracts
 from backend.chain.deployment import Deployment, Roles, deploy
 from backend.chain.keys import Key, named_key, sign_digest
 from backend.chain.rawtx import sign_transaction
 from backend.chain.rpc import Rpc
-from backend.domain import custody
+from backend.domain import custody, records
 from backend.domain.classes import CreditClass, UnitType
 from backend.domain.custody import Receipt, RegistryRetirement
 from backend.domain.serials import Interval, IntervalSet, Series
+from scripts.backing import backing, minted_tonnes, proof_of, report_call
 
 FAR_FUTURE = 2**40 - 1
 HOT_FEE = 10**11
+GAS = 1_000_000
 VCS = Series("VCS", (2,))
 LABELS = ("ccp", "corsia-phase1")
 ROLES = (
@@ -71,7 +74,11 @@ class World:
             source_hash(),
             sleep=lambda seconds: None,
         )
+        self.contracts = Contracts(self.rpc, self.deployment)
         self.domain = custody.signing_domain(self.deployment.chain_id, self.deployment["Trust"])
+        self.records_domain = records.signing_domain(
+            self.deployment.chain_id, self.deployment["RegistryRecords"]
+        )
         self.send_all([self.admission(holder.address) for holder in self.holders])
 
     def _fund(self) -> None:
@@ -83,9 +90,7 @@ class World:
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────
 
-    def sign(
-        self, key: Key, contract: str, function: str, *args: Any, gas: int = 1_000_000
-    ) -> bytes:
+    def sign(self, key: Key, contract: str, function: str, *args: Any, gas: int = GAS) -> bytes:
         """A raw call with the sender's next nonce."""
         data = abi.encode_call(contract, function, args)
         return self.sign_raw(key, self.deployment[contract], data, gas)
@@ -169,14 +174,18 @@ class World:
         return [sign_digest(key.private_key, digest) for key in signers]
 
     def mint(self, receipt: Receipt) -> bytes:
-        """The raw transaction that mints against a receipt."""
+        """The raw transaction that mints against a receipt; what it needs is reported first."""
         hints = []
         for interval in receipt.intervals:
             held = self._registered.setdefault(interval.series, IntervalSet(interval.series))
             hints.append(held.predecessor(interval.first))
             held.insert(interval)
+        tree = backing([receipt], minted_tonnes(self.contracts, [receipt]))
+        signers = [self.keys["custodian"], self.keys["attestor"]]
+        data = report_call(self.contracts, tree, signers)
+        self.send_all([self.sign_raw(self.keys["issuer"], self.deployment["Reserve"], data, GAS)])
         signatures = self.signatures(receipt.digest(self.domain))
-        args = (receipt.message(), hints, signatures)
+        args = (receipt.message(), hints, proof_of(tree, receipt).encoded(), signatures)
         return self.sign(self.keys["issuer"], "Trust", "mintWithReceipt", *args, gas=8_000_000)
 
     def transfer(self, source: Key, to: str, class_id: int, kilograms: int) -> bytes:
@@ -191,7 +200,7 @@ class World:
 
     def confirm(self, retirement: RegistryRetirement) -> bytes:
         """The registry's confirmation without exchanges."""
-        signatures = self.signatures(retirement.digest(self.domain))
+        signatures = self.signatures(retirement.digest(self.records_domain))
         args = (retirement.message(), [], 0, signatures)
-        gas = 4_000_000
-        return self.sign(self.keys["issuer"], "Trust", "recordRegistryRetirement", *args, gas=gas)
+        to, function = "RegistryRecords", "recordRegistryRetirement"
+        return self.sign(self.keys["issuer"], to, function, *args, gas=4 * GAS)

@@ -206,12 +206,12 @@ def test_a_confirmation_that_a_stranger_submits_first_is_recorded(
         data = calls.record_registry_retirement(
             held.retirement,
             [],
-            context.contracts.confirmed_firsts(held.retirement.class_id),
+            context.contracts.settled_firsts(held.retirement.class_id),
             [(one.signer, one.signature) for one in signed.approvals],
         )
-        trust = context.deployment["Trust"]
+        records = context.deployment["RegistryRecords"]
         with suppress(ChainRejected):  # the worker may have been faster
-            context.sender.submit("stranger", context.key("wallet-2"), trust, data, gas=3_000_000)
+            context.sender.submit("stranger", context.key("wallet-2"), records, data, gas=3_000_000)
             context.sender.wait("stranger", 30)
     for _ in range(60):
         found = causeway.json("certificate", certificate)

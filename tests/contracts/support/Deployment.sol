@@ -12,13 +12,12 @@ import {
 } from "../../../contracts/interfaces/IRetirementCertificates.sol";
 import {
     Exchange,
-    Interval,
-    ITrust,
-    Receipt,
-    RegistryRetirement,
-    Series
-} from "../../../contracts/interfaces/ITrust.sol";
-import {Checks} from "./Vm.sol";
+    IRegistryRecords,
+    RegistryRetirement
+} from "../../../contracts/interfaces/IRegistryRecords.sol";
+import {IReserve, ReserveReport} from "../../../contracts/interfaces/IReserve.sol";
+import {Interval, ITrust, Receipt, Series} from "../../../contracts/interfaces/ITrust.sol";
+import {Reserves} from "./Reserves.sol";
 
 interface ICredits is ICarbonCredits, IERC1155 {}
 
@@ -28,11 +27,12 @@ interface ICertificates is IRetirementCertificates, IERC5192, IERC721 {
 
 /// @dev Everything deployed as in production, with two custodians, two attestors, two freezers
 /// and two enforcers; thresholds 1. This contract is the admin and holds every restricted power.
-abstract contract Deployment is Checks {
+abstract contract Deployment is Reserves {
     uint40 internal constant FAR = type(uint40).max;
     /// @dev The compiler takes block.timestamp for constant, so tests that warp name times.
     uint256 internal constant NOW = 1_800_000_000;
     uint256 internal constant DELAY = 3 days;
+    uint256 internal constant MAX_AGE = 7 days;
     bytes32 internal constant HASH = keccak256("evidence");
 
     uint256 internal constant CUSTODIAN = 0xC1;
@@ -54,11 +54,15 @@ abstract contract Deployment is Checks {
     ICertificates internal certificates;
     ICredits internal credits;
     ITrust internal trust;
+    IRegistryRecords internal records;
+    /// @dev The modules that Trust and the records obey.
+    address internal deliveries = address(0xDE11);
+    address internal events = address(0xE7E7);
 
     function deploy() internal {
         uint256 nonce = vm.getNonce(address(this));
-        address[6] memory ahead;
-        for (uint256 i = 0; i < 6; ++i) {
+        address[8] memory ahead;
+        for (uint256 i = 0; i < 8; ++i) {
             ahead[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         (address authority, address admission, address law) = (ahead[0], ahead[1], ahead[2]);
@@ -72,7 +76,16 @@ abstract contract Deployment is Checks {
         credits = ICredits(
             create("CarbonCredits", abi.encode(authority, admission, paper, custody, law))
         );
-        trust = ITrust(create("Trust", abi.encode(authority, token)));
+        trust = ITrust(
+            create(
+                "Trust",
+                abi.encode(authority, token, ahead[7], ahead[6], deliveries, events)
+            )
+        );
+        records = IRegistryRecords(
+            create("RegistryRecords", abi.encode(token, custody, deliveries, events))
+        );
+        reserve = IReserve(create("Reserve", abi.encode(custody, MAX_AGE)));
 
         trust.setSigner(vm.addr(CUSTODIAN), ITrust.Role.Custodian);
         trust.setSigner(vm.addr(CUSTODIAN_2), ITrust.Role.Custodian);
@@ -172,9 +185,36 @@ abstract contract Deployment is Checks {
         return signed(digest, keys);
     }
 
+    /// @dev Reports exactly what this receipt needs; the proof that its mint carries.
+    function backed(Receipt memory receipt) internal returns (bytes memory) {
+        uint256 count = receipt.intervals.length;
+        ClassReserve[] memory classes = new ClassReserve[](1);
+        (,, classes[0].classId) = credits.hashClass(receipt.creditClass);
+        classes[0].covered = credits.positions(classes[0].classId).minted;
+        classes[0].blocks = new Listed[](count);
+        uint256[] memory all = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            Interval memory interval = receipt.intervals[i];
+            classes[0].blocks[i] = Listed(
+                trust.hashSeries(interval.series), interval.first, interval.last, receipt.account
+            );
+            classes[0].covered += interval.last - interval.first + 1;
+            all[i] = i;
+        }
+        report(classes);
+        return abi.encode(proofOf(classes, 0, all));
+    }
+
+    function report(ClassReserve[] memory classes) internal {
+        ReserveReport memory made = reportOf(rootOf(leavesOf(classes)));
+        reserve.report(made, by(reserve.hashReport(made), CUSTODIAN, ATTESTOR));
+    }
+
     function mint(Receipt memory receipt) internal returns (bytes32) {
+        bytes memory proof = backed(receipt);
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
-        return trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), signatures);
+        return
+            trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), proof, signatures);
     }
 
     function mint(address to, uint64 first, uint64 last) internal returns (uint256 id) {
@@ -185,7 +225,7 @@ abstract contract Deployment is Checks {
     function expectMintRefused(Receipt memory receipt, bytes memory reason) internal {
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
         vm.expectRevert(reason);
-        trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), signatures);
+        trust.mintWithReceipt(receipt, noHints(receipt.intervals.length), "", signatures);
     }
 
     function retire(address from, uint256 id, uint256 kilograms) internal returns (uint256) {
@@ -211,8 +251,8 @@ abstract contract Deployment is Checks {
         uint64 hint
     ) internal returns (bytes32) {
         bytes[] memory signatures =
-            by(trust.hashRegistryRetirement(confirmed), CUSTODIAN, ATTESTOR);
-        return trust.recordRegistryRetirement(confirmed, exchanges, hint, signatures);
+            by(records.hashRegistryRetirement(confirmed), CUSTODIAN, ATTESTOR);
+        return records.recordRegistryRetirement(confirmed, exchanges, hint, signatures);
     }
 
     function confirm(uint256 id, uint64 position, uint64 first, uint64 last)

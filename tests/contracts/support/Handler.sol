@@ -6,13 +6,8 @@ import {ILegalOrders} from "../../../contracts/interfaces/ILegalOrders.sol";
 import {IParticipants} from "../../../contracts/interfaces/IParticipants.sol";
 import {IRetirementCertificates} from
     "../../../contracts/interfaces/IRetirementCertificates.sol";
-import {
-    Exchange,
-    Interval,
-    Receipt,
-    RegistryRetirement,
-    Series
-} from "../../../contracts/interfaces/ITrust.sol";
+import {Exchange, RegistryRetirement} from "../../../contracts/interfaces/IRegistryRecords.sol";
+import {Interval, Receipt, Series} from "../../../contracts/interfaces/ITrust.sol";
 import {Deployment} from "./Deployment.sol";
 
 /// @dev Does what wallets, custodians, registries and courts do, in any order, and remembers what
@@ -72,8 +67,8 @@ contract Handler is Deployment {
         return (_registered.length, _receipts.length, certificateIds.length, confirmed.length);
     }
 
-    function system() external view returns (address, address, address, address) {
-        return (address(credits), address(trust), address(certificates), address(participants));
+    function system() external view returns (address, address, address) {
+        return (address(credits), address(trust), address(records));
     }
 
     function receiptIds() external view returns (bytes32[] memory found) {
@@ -116,7 +111,8 @@ contract Handler is Deployment {
     function replay(uint256 which) external {
         Receipt memory receipt = abi.decode(_receipts[which % _receipts.length], (Receipt));
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR_2);
-        try trust.mintWithReceipt(receipt, hintsFor(receipt.intervals), signatures) {
+        bytes memory proof = backed(receipt);
+        try trust.mintWithReceipt(receipt, hintsFor(receipt.intervals), proof, signatures) {
             ++replaysAccepted;
         } catch {}
         ++acts;
@@ -133,7 +129,8 @@ contract Handler is Deployment {
         else if (how % 4 == 1) signatures = by(digest, ATTESTOR, ATTESTOR_2);
         else if (how % 4 == 2) signatures = by(digest, CUSTODIAN, STRANGER);
         else signatures = by(keccak256(abi.encode(digest)), CUSTODIAN, ATTESTOR);
-        try trust.mintWithReceipt(receipt, noHints(1), signatures) {
+        bytes memory proof = backed(receipt);
+        try trust.mintWithReceipt(receipt, noHints(1), proof, signatures) {
             ++unsignedAccepted;
         } catch {}
         ++acts;
@@ -217,14 +214,14 @@ contract Handler is Deployment {
         Positions memory state = credits.positions(id);
         if (state.exited == 0 || _confirmations[which % 2] == MOST_CONFIRMATIONS) return;
         uint48 first = uint48(place % state.exited);
-        (,, uint48 run) = trust.serialAt(id, first);
+        (,,, uint48 run) = records.serialAt(id, first);
         if (run > state.exited - first) run = state.exited - first;
         uint48 tonnes = uint48(within(length, 1, run > 8 ? 8 : run));
         Exchange[] memory swaps = new Exchange[](0);
         uint48 source = first;
         if (counterpart % 2 == 0) {
             source = uint48((counterpart / 2) % state.minted);
-            (,, run) = trust.serialAt(id, source);
+            (,,, run) = records.serialAt(id, source);
             uint48 distance = source > first ? source - first : first - source;
             if (run > distance) run = distance;
             if (run == 0) return;
@@ -280,7 +277,8 @@ contract Handler is Deployment {
             }
         }
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
-        try trust.mintWithReceipt(receipt, hintsFor(intervals), signatures) {
+        bytes memory proof = backed(receipt);
+        try trust.mintWithReceipt(receipt, hintsFor(intervals), proof, signatures) {
             if (!free) ++wrongOverlapAnswers;
             _receipts.push(abi.encode(receipt));
             mintedTonnes[ids[which]] += tonnes;
@@ -345,7 +343,7 @@ contract Handler is Deployment {
         ++_confirmations[which];
         exchanged += swaps.length;
         for (uint48 i = 0; i < tonnes; ++i) {
-            (bytes32 seriesId, uint64 serial,) = trust.serialAt(id, first + i);
+            (bytes32 seriesId,, uint64 serial,) = records.serialAt(id, first + i);
             _isConfirmed[id][first + i] = true;
             confirmed.push(Confirmed(id, first + i, seriesId, serial));
             if (_serialConfirmed[seriesId][serial]) ++serialsConfirmedTwice;
@@ -358,7 +356,7 @@ contract Handler is Deployment {
         view
         returns (Interval[] memory intervals)
     {
-        (bytes32 seriesId, uint64 serial,) = trust.serialAt(id, position);
+        (bytes32 seriesId,, uint64 serial,) = records.serialAt(id, position);
         intervals = new Interval[](1);
         intervals[0] =
             Interval(series(seriesId == seriesIds[0] ? 0 : 1), serial, serial + tonnes - 1);
@@ -368,8 +366,8 @@ contract Handler is Deployment {
         private
         returns (bool)
     {
-        bytes[] memory signatures = by(trust.hashRegistryRetirement(done), CUSTODIAN_2, ATTESTOR);
-        try trust.recordRegistryRetirement(done, swaps, 0, signatures) {
+        bytes[] memory signatures = by(records.hashRegistryRetirement(done), CUSTODIAN_2, ATTESTOR);
+        try records.recordRegistryRetirement(done, swaps, 0, signatures) {
             return true;
         } catch {
             return false;
