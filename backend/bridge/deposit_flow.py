@@ -87,10 +87,7 @@ class DepositFlow:
             self._follow(flow)
 
     def _look(self, flow: Flow) -> None:
-        account = self._parts.holdings.by_text(str(flow.content["account"]))
-        inventory = account.inventory()
-        serials = _serials(flow)
-        missing = [one for one in serials if inventory is None or not inventory.holding(one)]
+        missing = self._missing(flow)
         if not missing:
             self._parts.flows.move(flow, "immobilised")
         elif flow.deadline is not None and self._parts.services.chain_time() > flow.deadline:
@@ -98,6 +95,12 @@ class DepositFlow:
             self._parts.flows.move(flow, "failed", ended=True, reason=reason)
         else:
             self._parts.flows.wait(flow, POLL_SECONDS, f"{missing[0]} is not there yet")
+
+    def _missing(self, flow: Flow) -> list[SerialRange]:
+        """The serials that the registry's inventory of the account does not hold live now."""
+        account = self._parts.holdings.by_text(str(flow.content["account"]))
+        inventory = account.inventory()
+        return [one for one in _serials(flow) if not inventory or not inventory.holding(one)]
 
     def _draft(self, flow: Flow) -> None:
         account = str(flow.content["account"])
@@ -116,6 +119,10 @@ class DepositFlow:
             # The next import may say what the credits are.
             self._parts.flows.wait(flow, SLOW_SECONDS, error.message)
             return
+        missing = self._missing(flow)
+        if missing:
+            self._parts.flows.wait(flow, SLOW_SECONDS, f"{missing[0]} has left the account")
+            return
         terms = Terms(
             bytes.fromhex(str(flow.content["account_id"])[2:]),
             bytes.fromhex(str(flow.content["terms_hash"])[2:]),
@@ -127,7 +134,11 @@ class DepositFlow:
             content = {**flow.content, "valid_until": until}
             flow = self._parts.flows.move(flow, flow.state, content=content)
         held = self._parts.receipts.draft(
-            lot, str(flow.content["recipient"]), terms, valid_until=int(until)
+            lot,
+            str(flow.content["recipient"]),
+            terms,
+            valid_until=int(until),
+            confirmed=lot.intervals,
         )
         content = {**flow.content, "receipt": held.id}
         self._parts.flows.move(flow, "receipt", content=content, class_id=lot.credit_class.token_id)

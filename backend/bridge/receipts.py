@@ -6,6 +6,7 @@ the receipt's id, the transaction's key and the contract's own refusal keep the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.bridge.approvals import Services, pairs
@@ -53,11 +54,18 @@ class Receipts:
         return signing_domain(self._services.chain_id, self._services.trust)
 
     def draft(
-        self, lot: Lot, recipient: str, terms: Terms, valid_until: int | None = None
+        self,
+        lot: Lot,
+        recipient: str,
+        terms: Terms,
+        valid_until: int | None = None,
+        confirmed: Sequence[Interval] = (),
     ) -> StoredReceipt:
         """Draft a receipt over a lot; its serials are taken in Postgres from now on (L2).
 
-        `valid_until`: Unix seconds; by default so long as the terms say. Raises DuplicateOpen
+        `valid_until`: Unix seconds; by default so long as the terms say. `confirmed`: serials that
+        the registry's inventory of the account holds live, without which credits of an export of
+        issuances (Gold Standard) are refused. Raises DuplicateOpen
         while the project may be credited elsewhere and nobody has decided.
         """
         if valid_until is None:
@@ -71,7 +79,7 @@ class Receipts:
             terms_hash=terms.terms_hash,
             valid_until=valid_until,
         )
-        return self._custody.draft(receipt, self.domain.chain_id, self._services.trust)
+        return self._custody.draft(receipt, self.domain.chain_id, self._services.trust, confirmed)
 
     def sign(self, receipt_id: str, key: Key) -> StoredReceipt:
         """Sign as custodian or attestor, as the contract knows the key (L5).

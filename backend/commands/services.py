@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from backend.bridge.relabelling import relabel
 from backend.commands.context import Context, clock
 from backend.commands.output import JSON_OPTION, configure_logs, emit, reporting, say
 from backend.commands.setup import deploy_contracts
@@ -116,8 +117,11 @@ def api() -> None:
 def migrate() -> None:
     """Bring the schema to the newest version; may be called by several processes at once."""
     with reporting():
-        Context.load().database.migrate()
+        database = Context.load().database
+        database.migrate()
         say("database: schema is up to date")
+        if rows := relabel(database):
+            say(f"database: {rows:,} rows have the labels of the newest vocabulary")
 
 
 @index_app.command("status")

@@ -11,7 +11,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from backend.domain.instructions import RetirementInstruction
-from backend.domain.serials import Interval, Series
+from backend.domain.serials import LEDGER_PROGRAMMES, Interval, Series
 from backend.domain.units import MAX_SERIAL
 from backend.errors import InvalidValue
 
@@ -55,10 +55,11 @@ class SerialRange:
         check_text("space", self.space, required=True)
         if ":" not in self.space:
             raise InvalidValue("space", self.space, "is not PROGRAMME:…")
-        if not 1 <= self.first <= self.last <= MAX_SERIAL:
-            raise InvalidValue(
-                "serials", f"{self.first}-{self.last}", "are not a range within 1 … 2^63 − 2"
-            )
+        # Issuers of what is kept as a ledger only may count from 0.
+        lowest = 0 if self.space.partition(":")[0] in LEDGER_PROGRAMMES else 1
+        if not lowest <= self.first <= self.last <= MAX_SERIAL:
+            rule = f"are not a range within {lowest} … 2^63 − 2"
+            raise InvalidValue("serials", f"{self.first}-{self.last}", rule)
 
     @property
     def tonnes(self) -> int:
@@ -67,7 +68,12 @@ class SerialRange:
     @property
     def interval(self) -> Interval:
         """The same serials for the chain; InvalidValue when the programme has no series there."""
-        return Interval(Series.parse(self.space), self.first, self.last)
+        series = Series.parse(self.space)
+        if not series.on_chain:
+            raise InvalidValue(
+                "space", self.space, "has no series on chain: it is kept as a ledger only"
+            )
+        return Interval(series, self.first, self.last)
 
     def overlaps(self, other: SerialRange) -> bool:
         return self.space == other.space and self.first <= other.last and other.first <= self.last

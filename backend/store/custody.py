@@ -129,8 +129,16 @@ class Custody:
 
     # ── receipts ─────────────────────────────────────────────────────────────────────────────
 
-    def draft(self, receipt: Receipt, chain_id: int, trust: str) -> StoredReceipt:
+    def draft(
+        self,
+        receipt: Receipt,
+        chain_id: int,
+        trust: str,
+        confirmed: Sequence[Interval] = (),
+    ) -> StoredReceipt:
         """Store a receipt and hold its serials; the same receipt again gives the stored one.
+
+        `confirmed`: serials that the registry's inventory of the account holds live.
 
         Raises SerialsOverlap naming both intervals and the receipt that holds the other,
         InvalidValue when an interval does not lie in imported active credits of this class, and
@@ -161,7 +169,7 @@ class Custody:
             ).first()
             if inserted is not None:
                 wanted = receipt.credit_class
-                require_in_registry(connection, wanted, receipt.intervals)
+                require_in_registry(connection, wanted, receipt.intervals, confirmed)
                 require_no_duplicates(connection, wanted.programme, wanted.project)
                 _hold(connection, receipt_id, receipt.intervals)
             return _receipt(connection, receipt_id)

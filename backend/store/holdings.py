@@ -71,9 +71,16 @@ def imported_classes(
 
 
 def require_in_registry(
-    connection: Connection, credit_class: CreditClass, intervals: Sequence[Interval]
+    connection: Connection,
+    credit_class: CreditClass,
+    intervals: Sequence[Interval],
+    confirmed: Sequence[Interval] = (),
 ) -> None:
-    """Raises InvalidValue or UnmappedLabel naming the interval, the imported row and the rule."""
+    """Raises InvalidValue or UnmappedLabel naming the interval, the imported row and the rule.
+
+    `confirmed`: what the registry's own inventory of the account holds live. Only that lets
+    serials of an issuance through: its export repeats the whole block, whatever is gone of it.
+    """
     for interval in intervals:
         rows = touching(connection, interval)
         # In a party's series the issuances of others are the same credits as their owner sees
@@ -87,7 +94,7 @@ def require_in_registry(
             )
         ]
         for row in held:
-            _require_live(row, interval)
+            _require_live(row, interval, confirmed)
             _require_class(row, interval, credit_class)
         gone = [Interval(interval.series, r.first, r.last) for r in rows if r.kind == "retirement"]
         if gone:
@@ -114,7 +121,19 @@ def _where(row: Row[Any]) -> str:
     return f"{row.source.get('file', 'an import')}, row {row.source.get('row', '?')}"
 
 
-def _require_live(row: Row[Any], interval: Interval) -> None:
+def _require_live(row: Row[Any], interval: Interval, confirmed: Sequence[Interval]) -> None:
+    if row.status == "issued":
+        first, last = max(row.first, interval.first), min(row.last, interval.last)
+        missing = subtract([Interval(interval.series, first, last)], confirmed)
+        if missing:
+            raise InvalidValue(
+                "intervals",
+                str(interval),
+                f"shares serials with {row.first}-{row.last}, which were issued ({_where(row)}); "
+                f"no inventory of the account shows {missing[0]} live",
+                series=str(interval.series),
+                status=row.status,
+            )
     if row.status not in ("active", "issued"):
         raise InvalidValue(
             "intervals",

@@ -198,9 +198,16 @@ def test_retired_unmapped_and_issued_credits(custody: Custody, database: Databas
         custody.draft(receipt((505, 506)), CHAIN, TRUST)
     with pytest.raises(UnmappedLabel, match="A label nobody knows"):
         custody.draft(receipt((601, 602)), CHAIN, TRUST)
+    live = receipt((1, 40), (51, 100), credit_class=GS_CLASS)
+    with pytest.raises(InvalidValue, match="no inventory of the account shows"):
+        custody.draft(live, CHAIN, TRUST)
+    with pytest.raises(InvalidValue, match="GS:11603:2025:30256/100-100 live"):
+        custody.draft(live, CHAIN, TRUST, [Interval(GS, 1, 40), Interval(GS, 45, 99)])
+    # What the inventory wrongly shows live is refused all the same once it was retired.
+    everything = [Interval(GS, 1, 100)]
     with pytest.raises(InvalidValue, match="retired or cancelled"):
-        custody.draft(receipt((30, 41), credit_class=GS_CLASS), CHAIN, TRUST)
-    made = custody.draft(receipt((1, 40), (51, 100), credit_class=GS_CLASS), CHAIN, TRUST)
+        custody.draft(receipt((30, 41), credit_class=GS_CLASS), CHAIN, TRUST, everything)
+    made = custody.draft(live, CHAIN, TRUST, live.intervals)
     assert made.receipt.tonnes == 90
 
 
