@@ -192,6 +192,21 @@ def _holding(number: int, tonnes: int) -> Row:
     }
 
 
+def _batch_holdings(column: str, project: str, serial: str, labels: str) -> list[Row]:
+    """Pieces of one batch and of another project's; `serial` has the project, first and last."""
+    spans = ((project, 1, 400), (project, 401, 900), (str(int(project) + 1), 5, 5))
+    return [
+        _holding(number, last - first + 1)
+        | {
+            column: serial.format(one, first, last),
+            "Project": one,
+            "Project Name": f"SAMPLE – account of {column.split()[0]}, project {one}",
+            "Labels": labels,
+        }
+        for number, (one, first, last) in enumerate(spans)
+    ]
+
+
 def puro_holdings() -> list[Row]:
     uuid = "99000000-0000-4000-8000-0000000000{:02d}"
     rows = []
@@ -316,6 +331,27 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "isometric-issuances": isometric_issuances,
     "isometric-retirements": isometric_retirements,
     "isometric-projects": isometric_projects,
+    "gold-standard-holdings": lambda: _batch_holdings(
+        "GS Serial Numbers",
+        "990106",
+        "GS1-1-ZZ-GS{}-22-2024-990001-{}-{}",
+        "Emission Removal; Not Applicable",
+    ),
+    "acr-holdings": lambda: _batch_holdings(
+        "ACR Serial Numbers",
+        "990011",
+        "ACR-ZZ-{}-2024-9901-{} to {}",
+        "CCP Approved: Yes; ARB Eligible: No",
+    ),
+    "car-holdings": lambda: _batch_holdings(
+        "CAR Serial Numbers",
+        "990021",
+        "CAR-1-ZZ-{}-31-983-SS-2024-9901-{} to {}",
+        "Reduction/Removal: Removal; CCP Approved: Yes",
+    ),
+    "art-holdings": lambda: _batch_holdings(
+        "ART Serial Numbers", "9931", "ART-ZZ-{}-2024-21-{} to {}", "CORSIA Eligible: Yes"
+    ),
     "puro-holdings": puro_holdings,
     "ccer-holdings": lambda: _text_holdings("CCER"),
     "phcer-holdings": lambda: _text_holdings("PHCER"),

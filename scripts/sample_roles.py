@@ -373,3 +373,22 @@ ROLES: dict[str, Roles] = {
         project="GSID", status="Status", amounts=("Estimated Annual Credits",)
     ),
 }
+ROLES |= {
+    layout: Roles(
+        quantity="Quantity",
+        project="Project",
+        serial=f"{programme} Serial Numbers",
+        span=_TAIL if programme == "GS" else _TO,
+        status="Status",
+        dates=_HOLDING_DATES,
+        required=("Vintage Start", "Vintage End"),
+        free=("Project",),
+        project_in=True,
+    )
+    for layout, programme in (
+        ("gold-standard-holdings", "GS"),
+        ("acr-holdings", "ACR"),
+        ("car-holdings", "CAR"),
+        ("art-holdings", "ART"),
+    )
+}

@@ -17,7 +17,7 @@ from backend.domain.credits import (
 from backend.domain.serials import Interval
 from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import InvalidValue
-from backend.registries import apx
+from backend.registries import apx, holding
 from backend.registries.cells import (
     amount,
     listed,
@@ -372,3 +372,19 @@ class AcrProjects:
             row=row,
             line=line,
         )
+
+
+class AcrHoldings:
+    """Pieces in a holder's account, live or gone; the layout is Causeway's own."""
+
+    programme = PROGRAMME
+    layout = "acr-holdings"
+    kind = Kind.PARTITION
+    tells = holding.TELLS
+    columns = ("ACR Serial Numbers", *holding.COLUMNS)
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+        """One piece."""
+        cell = dict(zip(self.columns, cells, strict=True))
+        serial = holding.named("ACR Serial Numbers", cell["ACR Serial Numbers"], parse_serial)
+        return holding.of_batch(PROGRAMME, cell, serial.interval, (row, line))

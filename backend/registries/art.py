@@ -17,7 +17,7 @@ from backend.domain.credits import (
 from backend.domain.serials import Interval
 from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import InvalidValue
-from backend.registries import apx
+from backend.registries import apx, holding
 from backend.registries.cells import amount, optional, prefixed, us_date, whole_number, year
 
 PROGRAMME = "ART"
@@ -273,3 +273,19 @@ class ArtProjects:
             row=row,
             line=line,
         )
+
+
+class ArtHoldings:
+    """Pieces in a holder's account, live or gone; the layout is Causeway's own."""
+
+    programme = PROGRAMME
+    layout = "art-holdings"
+    kind = Kind.PARTITION
+    tells = holding.TELLS
+    columns = ("ART Serial Numbers", *holding.COLUMNS)
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+        """One piece."""
+        cell = dict(zip(self.columns, cells, strict=True))
+        serial = holding.named("ART Serial Numbers", cell["ART Serial Numbers"], parse_serial)
+        return holding.of_batch(PROGRAMME, cell, serial.interval, (row, line))

@@ -17,7 +17,7 @@ from backend.domain.credits import (
 from backend.domain.serials import Interval
 from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import InvalidValue
-from backend.registries import apx
+from backend.registries import apx, holding
 from backend.registries.cells import amount, listed, optional, prefixed, us_date, year
 
 PROGRAMME = "CAR"
@@ -356,3 +356,19 @@ class CarProjects:
             row=row,
             line=line,
         )
+
+
+class CarHoldings:
+    """Pieces in a holder's account, live or gone; the layout is Causeway's own."""
+
+    programme = PROGRAMME
+    layout = "car-holdings"
+    kind = Kind.PARTITION
+    tells = holding.TELLS
+    columns = ("CAR Serial Numbers", *holding.COLUMNS)
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+        """One piece."""
+        cell = dict(zip(self.columns, cells, strict=True))
+        serial = holding.named("CAR Serial Numbers", cell["CAR Serial Numbers"], parse_serial)
+        return holding.of_batch(PROGRAMME, cell, serial.interval, (row, line))

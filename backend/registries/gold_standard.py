@@ -10,6 +10,7 @@ from datetime import date
 from backend.domain.credits import BlockRecord, Facts, Kind, Status
 from backend.domain.serials import Interval, Series, party_code
 from backend.errors import InvalidValue
+from backend.registries import holding
 from backend.registries.cells import (
     identifier,
     iso_date,
@@ -363,3 +364,19 @@ class GoldStandardRetirements:
         )  # fmt: skip
         retirement = _Retirement(retired_on, entity, note, use_case, operator)
         return _record(common, self.kind, status, retirement, row, line)
+
+
+class GoldStandardHoldings:
+    """Pieces in a holder's account, live or gone; the layout is Causeway's own."""
+
+    programme = PROGRAMME
+    layout = "gold-standard-holdings"
+    kind = Kind.PARTITION
+    tells = holding.TELLS
+    columns = ("GS Serial Numbers", *holding.COLUMNS)
+
+    def parse(self, cells: Sequence[str], row: int, line: int) -> BlockRecord:
+        """One piece."""
+        cell = dict(zip(self.columns, cells, strict=True))
+        serial = holding.named("GS Serial Numbers", cell["GS Serial Numbers"], parse_serial)
+        return holding.of_batch(PROGRAMME, cell, serial.interval, (row, line))

@@ -1,13 +1,15 @@
-"""Causeway's own layouts of what a holder has: pieces in their present state, for three registries.
+"""Causeway's own layouts of what a holder has: pieces in their present state.
 
-Puro publishes no file with serials; CCER and PHCER publish no grammar of theirs. A holder types
-these tables from certificates and account statements, so every column is documented and checked.
+No public report of ACR, CAR, ART or Gold Standard says which serials are live; Puro publishes no
+file with serials; CCER and PHCER publish no grammar of theirs. A custodian or holder types these
+tables from account statements and certificates, so every column is documented and checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from typing import TypeVar
 from unicodedata import normalize
 
 from backend.domain.credits import BlockRecord, Facts, Kind, Status
@@ -15,7 +17,8 @@ from backend.domain.serials import Interval
 from backend.errors import InvalidValue
 from backend.registries.cells import iso_date, listed, optional, period, whole_number
 
-#: Columns of all three after those that name the serials.
+Serial = TypeVar("Serial")
+#: Columns of them all after those that name the serials.
 COLUMNS = (
     "Quantity",
     "Status",
@@ -58,6 +61,14 @@ def canonical(field: str, text: str) -> str:
     return text
 
 
+def named(column: str, text: str, parse: Callable[[str], Serial]) -> Serial:
+    """A serial of the registry's own grammar, its refusal under the name of our column."""
+    try:
+        return parse(text)
+    except InvalidValue as error:
+        raise InvalidValue(column, text, error.rule) from None
+
+
 def vintage(cell: Mapping[str, str]) -> tuple[date, date]:
     """Both dates of the vintage."""
     start = iso_date("Vintage Start", cell["Vintage Start"])
@@ -66,12 +77,33 @@ def vintage(cell: Mapping[str, str]) -> tuple[date, date]:
     return start, end
 
 
+def of_batch(
+    programme: str, cell: Mapping[str, str], interval: Interval, place: tuple[int, int]
+) -> BlockRecord:
+    """A piece whose series is (project, vintage, batch): both must be the row's own.
+
+    The vintage is the whole year of the serial, as the class of the registry's own reports is.
+    """
+    project, year, _ = interval.series.codes
+    if cell["Project"] != str(project):
+        raise InvalidValue("Project", cell["Project"], f"is not project {project} of the serials")
+    start, end = vintage(cell)
+    for column, day, wanted in (
+        ("Vintage Start", start, (year, 1, 1)),
+        ("Vintage End", end, (year, 12, 31)),
+    ):
+        if (day.year, day.month, day.day) != wanted:
+            raise InvalidValue(column, cell[column], f"is not that of the vintage {year:04d}")
+    return record(programme, cell, interval, (), place, interval.series.codes[2])
+
+
 def record(
     programme: str,
     cell: Mapping[str, str],
     interval: Interval,
     labels: tuple[str, ...],
     place: tuple[int, int],
+    batch: int | None = None,
 ) -> BlockRecord:
     """The piece of a row; `labels` are those its serial implies, `place` is row and line."""
     if whole_number("Quantity", cell["Quantity"]) != interval.tonnes:
@@ -107,7 +139,7 @@ def record(
         Kind.PARTITION,
         status,
         labels + listed(cell["Labels"], ";"),
-        None,
+        batch,
         facts,
         *place,
     )

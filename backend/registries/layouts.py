@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from backend.registries.acr import AcrCancellations, AcrIssuances, AcrProjects, AcrRetirements
+from backend.registries.acr import (
+    AcrCancellations,
+    AcrHoldings,
+    AcrIssuances,
+    AcrProjects,
+    AcrRetirements,
+)
 from backend.registries.arb import ArbIssuances
-from backend.registries.art import ArtCancellations, ArtIssuances, ArtProjects, ArtRetirements
-from backend.registries.car import CarCancellations, CarIssuances, CarProjects, CarRetirements
+from backend.registries.art import (
+    ArtCancellations,
+    ArtHoldings,
+    ArtIssuances,
+    ArtProjects,
+    ArtRetirements,
+)
+from backend.registries.car import (
+    CarCancellations,
+    CarHoldings,
+    CarIssuances,
+    CarProjects,
+    CarRetirements,
+)
 from backend.registries.ccer import CcerHoldings
 from backend.registries.cdm import CdmCancellations, CdmIssuances
 from backend.registries.cercarbono import (
@@ -13,7 +31,11 @@ from backend.registries.cercarbono import (
     CercarbonoProjects,
     CercarbonoRetirements,
 )
-from backend.registries.gold_standard import GoldStandardIssuances, GoldStandardRetirements
+from backend.registries.gold_standard import (
+    GoldStandardHoldings,
+    GoldStandardIssuances,
+    GoldStandardRetirements,
+)
 from backend.registries.gold_standard_projects import GoldStandardProjects
 from backend.registries.isometric import (
     IsometricIssuances,
@@ -54,6 +76,10 @@ ADAPTERS: tuple[Adapter, ...] = (
     IsometricIssuances(),
     IsometricRetirements(),
     IsometricProjects(),
+    GoldStandardHoldings(),
+    AcrHoldings(),
+    CarHoldings(),
+    ArtHoldings(),
     PuroHoldings(),
     CcerHoldings(),
     PhcerHoldings(),

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from backend.domain.credits import BlockRecord, ProjectRecord, Status, VolumeRecord
+from backend.domain.credits import (
+    BlockRecord,
+    ProjectRecord,
+    Status,
+    VolumeRecord,
+    bars_to_tokens,
+)
 from backend.domain.serials import Interval, Series
 from backend.errors import InvalidValue, UnmappedLabel
 from backend.registries import acr, holding, puro
@@ -265,6 +271,26 @@ def test_credits_of_ledger_programmes_are_held_under_the_issuers_text() -> None:
         records = blocks(layout)
         assert len({record.interval.series for record in records}) == 2
         assert not any(record.interval.series.on_chain for record in records)
+
+
+@pytest.mark.parametrize("programme", ["gold-standard", "acr", "car", "art"])
+def test_a_holding_is_of_the_class_that_the_registrys_own_reports_make(programme: str) -> None:
+    for record in blocks(f"{programme}-holdings"):
+        made = credit_class(record)
+        project, year, batch = record.interval.series.codes
+        assert (made.project, record.batch) == (str(project), batch)
+        assert (made.vintage_start, made.vintage_end) == (date(year, 1, 1), date(year, 12, 31))
+        assert made.cohort
+        assert bars_to_tokens(
+            record.interval.series, record.status, made.vintage_start, (), "2"
+        ) == ([] if record.status is Status.ACTIVE else ["status is retired"])
+
+
+def test_a_holdings_vintage_is_the_serials_year(tmp_path: Path) -> None:
+    cells = {"Vintage End": "2024-06-30"}
+    [rejection] = load(changed(tmp_path, "sample-acr-holdings.csv", 1, cells)).summary.rejected
+
+    assert (rejection.field, rejection.rule) == ("Vintage End", "is not that of the vintage 2024")
 
 
 def test_a_text_typed_in_full_width_is_refused_with_what_to_write() -> None:

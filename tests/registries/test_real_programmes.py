@@ -233,6 +233,10 @@ def test_every_programme_has_a_real_file_but_those_that_publish_none() -> None:
 
     assert {adapter.layout for adapter in ADAPTERS} - seen - elsewhere == {
         "verra-projects-2026",
+        "gold-standard-holdings",
+        "acr-holdings",
+        "car-holdings",
+        "art-holdings",
         "puro-holdings",
         "ccer-holdings",
         "phcer-holdings",
