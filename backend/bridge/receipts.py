@@ -28,6 +28,8 @@ from backend.store.duplicates import require_no_duplicates
 from backend.store.queries import lookup
 from backend.store.queries.register import registered_below
 
+#: How the reason of a receipt begins that no reserve report covers yet.
+WAITS = "waits for a reserve report"
 _ENDED = (ReceiptState.MINTED, ReceiptState.CANCELLED, ReceiptState.FAILED)
 
 
@@ -132,7 +134,7 @@ class Receipts:
             proof = self._proof(receipt)
         except (NotFound, NotEnough, ServiceError) as error:
             # Minting waits until a report covers the class and lists these serials (L3).
-            reason = f"waits for a reserve report: {error.message}"
+            reason = f"{WAITS}: {error.message}"
             return self._custody.set_state(held.id, ReceiptState.APPROVED, reason)
         hints = self._hints(receipt.intervals)
         data = calls.mint_with_receipt(receipt, hints, proof, pairs(held.approvals))

@@ -131,9 +131,9 @@ class ReserveKeeper:
         more = {"unclassified": [str(one) for one in unknown]}
         return Built(report, tree, owed, coverage, {"classes": figures, **more})
 
-    def draft(self) -> Statement:
+    def draft(self, built: Built | None = None) -> Statement:
         """Draft a report over what is live now, and report what is missing as breaks."""
-        built = self.build()
+        built = built or self.build()
         drafted = self._statements.draft("ReserveReport", built.report.message())
         self._trees.keep(
             StoredTrees(
@@ -189,8 +189,14 @@ class ReserveKeeper:
         age, longest = now - newest.as_of, self.max_age()
         if newest.sequence and age * ALARM_AT[1] > longest * ALARM_AT[0]:
             self._alarm(newest, age, longest)
-        renew = age * RENEW_AT[1] >= longest * RENEW_AT[0]
-        return self.draft() if uncovered or renew or not newest.sequence else None
+        if not newest.sequence or age * RENEW_AT[1] >= longest * RENEW_AT[0]:
+            return self.draft()
+        if uncovered:
+            built = self.build()
+            # The same again would cover no more: nothing came in since.
+            if built.report.root != newest.root:
+                return self.draft(built)
+        return None
 
     def _alarm(self, newest: Current, age: int, longest: int) -> None:
         log.warning("the reserve report grows stale", sequence=newest.sequence, age=age)

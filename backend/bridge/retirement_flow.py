@@ -7,7 +7,7 @@ is reported and nothing is recorded.
 
 from __future__ import annotations
 
-from backend.bridge.certificates import RETIREMENT
+from backend.bridge.certificates import CERTIFICATE, RETIREMENT
 from backend.bridge.instructions import instruction_for
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
 from backend.domain.classes import as_yyyymmdd
@@ -38,6 +38,7 @@ class RetirementFlow:
         """One step; harmless to repeat."""
         if self._is_settled(flow):
             self._parts.flows.move(flow, "confirmed", ended=True)
+            self._parts.flows.hurry(CERTIFICATE, str(flow.content["certificate"]))
         elif flow.state == "planned":
             self._ask(flow)
         elif flow.state == "asked":
@@ -168,6 +169,7 @@ class RetirementFlow:
             class_id=flow.class_id,
         )
         self._parts.flows.move(flow, "failed", ended=True, reason=reason)
+        self._parts.flows.hurry(CERTIFICATE, str(flow.content["certificate"]))
 
     # ── confirming ───────────────────────────────────────────────────────────────────────────
 

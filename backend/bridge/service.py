@@ -14,7 +14,7 @@ from backend.bridge.deposit_flow import DEPOSIT, DepositFlow
 from backend.bridge.holdings import ConnectedAccount, Holdings
 from backend.bridge.parts import Parts
 from backend.bridge.permits import Permits
-from backend.bridge.receipts import Receipts
+from backend.bridge.receipts import WAITS, Receipts
 from backend.bridge.reserve import ReserveKeeper
 from backend.bridge.retirement_flow import RetirementFlow
 from backend.bridge.signers import Signers
@@ -125,10 +125,8 @@ class Bridge:
 
     def tend_reserve(self) -> None:
         """Draft a reserve report when one is due or an approved receipt waits for it."""
-        if "Reserve" not in self.services.contracts.deployment.contracts:
-            return  # a deployment from before there were reports
         waiting = any(
-            held.reason is not None and held.reason.startswith("waits for a reserve report")
+            held.reason is not None and held.reason.startswith(WAITS)
             for held in self._custody.open_receipts()
         )
         self.reserve.tend(uncovered=waiting)

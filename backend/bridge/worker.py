@@ -41,7 +41,7 @@ SWEEP_SECONDS = 1.0
 #: How often the chain is looked through for what the bridge takes up, the reserve is tended, and
 #: open drafts are checked by those who sign on this machine.
 DISCOVER_SECONDS = 1.0
-RESERVE_SECONDS = 1.0
+RESERVE_SECONDS = 2.0
 SIGN_SECONDS = 1.0
 STALLED_SECONDS = 15.0
 DURABLE_SECONDS = 5.0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from typing import TypeVar
 
 import typer
 
-from backend.bridge.receipts import Terms
+from backend.bridge.receipts import WAITS, Terms
 from backend.bridge.selection import Lot, lots_of
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, progress, reporting, say
 from backend.commands.setup import text_hash
+from backend.commands.statements import sign_and_submit
 from backend.domain.classes import as_yyyymmdd
 from backend.domain.serials import Interval, Series
 from backend.errors import ChainRejected, InvalidValue, NotFound, ServiceError
@@ -101,7 +103,26 @@ def do_tokenize(context: Context, lot: Lot, recipient: str, terms: Terms) -> Sto
     for name in SIGNERS:
         context.bridge.receipts.sign(drafted.id, context.key(name))
     payer = context.key("bridge")
-    return settled(context, lambda: context.bridge.receipts.advance(drafted.id, payer), ("minted",))
+
+    def advance() -> StoredReceipt:
+        held = context.bridge.receipts.advance(drafted.id, payer)
+        if held.reason is not None and held.reason.startswith(WAITS):
+            report_reserve(context)
+        return held
+
+    return settled(context, advance, ("minted",))
+
+
+def report_reserve(context: Context) -> None:
+    """See a reserve report on chain that this machine's custodian and attestor sign.
+
+    The worker may be drafting or signing one too: then its is the one.
+    """
+    drafted = context.bridge.reserve.tend(uncovered=True)
+    if drafted is None:
+        return
+    with suppress(ChainRejected):  # another report was faster: the next step sees whether it covers
+        sign_and_submit(context, drafted, SIGNERS)
 
 
 def settled(context: Context, advance: Callable[[], Flow], wanted: tuple[str, ...]) -> Flow:

@@ -39,6 +39,8 @@ UNANSWERED_SECONDS = 30.0
 
 #: A step that takes longer is announced before it ends.
 _SILENT_SECONDS = 2.0
+#: Keys with which the worker signs what it has checked, where one machine plays all parties.
+LOCAL_SIGNERS = "custodian,attestor"
 
 Say = Callable[[str], None]
 
@@ -325,6 +327,9 @@ class Supervisor:
             "chain_url": self._anvil.public_url if self._anvil else settings.chain_url,
         }
         fields |= {name: url for name, url in endpoints.items() if url is not None}
+        # On a chain of this machine alone its worker plays custodian and attestor too.
+        signers = settings.sign_as or (LOCAL_SIGNERS if self._anvil else None)
+        fields |= {"sign_as": signers} if signers else {}
         supervisor = identify(os.getpid())
         if supervisor is None:
             raise LocalError("this process cannot be identified", pid=os.getpid())

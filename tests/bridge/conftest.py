@@ -1,0 +1,49 @@
+"""One scene for the tests of a module: each takes a class and serials of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from backend.local.postgres import Postgres
+from backend.store.database import Database
+from tests.bridge.scene import Desk, Scene
+from tests.conftest import AnvilFactory
+from tests.indexer.world import World
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def scene(
+    anvil_factory: AnvilFactory,
+    postgres_server: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scene]:
+    directory: Path = tmp_path_factory.mktemp("bridge")
+    name = f"bridge_{os.getpid()}_{next(_numbers)}"
+    chain = anvil_factory(log=directory / "anvil.log")
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        world = World(chain.url, directory)
+        database = Database(postgres_server.url(name))
+        database.migrate()
+        made = Scene(world, database, directory)
+        yield made
+        made.close()
+        database.close()
+        world.rpc.close()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def desk(scene: Scene) -> Iterator[Desk]:
+    """A class of the test's own; the registry behaves until the test says otherwise."""
+    scene.registry.faults()
+    yield scene.desk()
+    scene.registry.faults()

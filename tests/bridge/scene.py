@@ -1,0 +1,218 @@
+"""A whole bridge in one process: chain, database, simulated registry, and a hand on every step."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from backend.bridge.holdings import ConnectedAccount
+from backend.bridge.receipts import Terms
+from backend.bridge.service import Bridge
+from backend.chain.sender import Sender
+from backend.domain.registry_requests import RegistryAccount, SerialRange
+from backend.domain.serials import Interval, merge
+from backend.errors import CausewayError
+from backend.indexer import Indexer
+from backend.registries.custody_file import Custody, parse_custody
+from backend.registries.labels import CODES
+from backend.store.database import Database
+from backend.store.flows import Flow
+from backend.store.queries import lookup
+from backend.store.transactions import PostgresTransactionLog
+from tests.indexer.world import VCS, World, a_class
+from tests.registries.simulator_process import SimulatorProcess
+from tests.store.rows import row, save
+
+TRUST = RegistryAccount("VCS", "TRUST-1", "1")
+RECIPIENT = "BUYER-1"
+YEAR = 2023
+
+
+def custody() -> Custody:
+    """A custody file with one trust account that has consent."""
+    texts = dict.fromkeys(("trustee", "custodian", "governing_law", "holder_right", "terms"), "S")
+    consent = {
+        "given_by": "S",
+        "document": "S",
+        "given_on": "2020-01-01",
+        "until": None,
+        "wind_down_days": 365,
+    }
+    trust = {
+        "name": "trust-1",
+        "programme": TRUST.programme,
+        "account": TRUST.account,
+        "sub_account": TRUST.sub_account,
+        "opened_on": "2020-01-01",
+        "consent": {name: value for name, value in consent.items() if value is not None},
+        **texts,
+    }
+    return parse_custody(
+        {"version": 1, "sample": True, "registries": [], "trusts": [trust], "statements": []}
+    )
+
+
+class Scene:
+    """`settle` steps everything, as worker and signers would, until something is so."""
+
+    def __init__(self, world: World, database: Database, directory: Path) -> None:
+        self.world, self.database = world, database
+        self.registry = SimulatorProcess(directory)
+        self.registry.start()
+        self.registry.open_account(TRUST.account, TRUST.sub_account, holds_for_others=True)
+        self.registry.open_account(RECIPIENT)
+        log = PostgresTransactionLog(database)
+        self.sender = Sender(world.rpc, log, lambda: int(time.time()), confirmations=0)
+        self.indexer = Indexer(world.rpc, world.deployment, database, labels=CODES)
+        self.payer = world.keys["deployer"]
+        self.client = self.registry.client()
+        self._desks = itertools.count(1)
+        self.bridge = Bridge(
+            database,
+            world.contracts,
+            self.sender,
+            log,
+            custody=custody(),
+            accounts=[ConnectedAccount(TRUST, self.client)],
+            custodian=lambda: world.keys["custodian"],
+            signing_keys=lambda: [world.keys["custodian"], world.keys["attestor"]],
+        )
+
+    def close(self) -> None:
+        self.client.close()
+        self.registry.stop()
+
+    def desk(self) -> Desk:
+        """A class of which nothing was issued yet."""
+        return Desk(self, next(self._desks))
+
+    # ── stepping ─────────────────────────────────────────────────────────────────────────────
+
+    def step(self) -> None:
+        """One round of everything that the worker and the signers do."""
+        self.sender.advance()
+        self.indexer.advance()
+        self.bridge.discover()
+        with suppress(CausewayError):
+            self.bridge.tend_reserve()
+        self.bridge.signers.sign_all()
+        for kind, subject in self.bridge.open_flows():
+            # As the worker: it is tried again later.
+            with suppress(CausewayError):
+                self.bridge.advance(kind, subject, self.payer)
+        self.sender.advance()
+        self.indexer.advance()
+
+    def settle(self, done: Callable[[], Any], seconds: float = 40.0) -> Any:
+        """Step until it is so; what it gives back then."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.step()
+            found = done()
+            if found:
+                return found
+            assert time.monotonic() < deadline, self.state()
+            time.sleep(0.05)
+
+    def ended(self, kind: str, flow_id: str, seconds: float = 40.0) -> Flow:
+        """A flow once it has ended."""
+        flows = self.bridge.parts.flows
+        self.settle(lambda: flows.get(kind, flow_id).ended, seconds)
+        return flows.get(kind, flow_id)
+
+    def state(self) -> str:
+        """Every open flow and statement, for a test that waits in vain."""
+        flows = [
+            f"{kind} {subject}: {self.bridge.parts.flows.get(kind, subject)}"
+            for kind, subject in self.bridge.parts.flows.due()
+        ]
+        statements = [
+            f"{one.type} {one.state} {one.reason}" for one in self.bridge.statements.stored.open()
+        ]
+        return "\n".join([*flows, *statements, *map(str, self.bridge.open_flows())])
+
+
+class Desk:
+    """One class of the scene; `serial(1)` is the first of its 10,000 serials."""
+
+    def __init__(self, scene: Scene, number: int) -> None:
+        self.scene = scene
+        self.base = number * 10_000
+        self.project = str(900_000 + number)
+        self.class_id = int(a_class(self.project, year=YEAR).token_id)
+        self._deposits = 0
+
+    def serials(self, first: int, last: int) -> Interval:
+        """Serials of this class, counted from 1."""
+        return Interval(VCS, self.base + first, self.base + last)
+
+    def issue(self, first: int, last: int) -> SerialRange:
+        """Credits in the trust account, and the export that shows them."""
+        serials = self.serials(first, last)
+        day, end = date(YEAR, 1, 1), date(YEAR, 12, 31)
+        self.scene.registry.issue(
+            str(serials), TRUST.account, TRUST.sub_account, project=self.project
+        )
+        block = row(
+            serials.first, serials.last, project=self.project, vintage_start=day, vintage_end=end
+        )
+        save(self.scene.database, [block], f"export {serials}")
+        return SerialRange.of(serials)
+
+    def deposit(self, serials: SerialRange, holder: int = 0) -> Flow:
+        """A deposit seen through to the mint."""
+        name = self.notice(serials, holder)
+        return self.scene.ended("deposit", name)
+
+    def notice(self, serials: SerialRange, holder: int = 0) -> str:
+        """A notice of deposit; its name."""
+        trust = custody().trust("trust-1")
+        self._deposits += 1
+        name = f"dep-{self.project}-{self._deposits}"
+        to = self.scene.world.holders[holder].address
+        terms = Terms(trust.account_id, trust.terms_hash)
+        self.scene.bridge.deposits.give_notice(name, str(TRUST), [serials], to, terms)
+        return name
+
+    def balance(self, holder: int = 0) -> int:
+        """Kilograms."""
+        holders, contracts = self.scene.world.holders, self.scene.world.contracts
+        return contracts.balance_of(holders[holder].address, self.class_id)
+
+    def confirmed(self) -> list[Interval]:
+        """Serials that the chain has as retired at the registry, counted from 1."""
+        with self.scene.database.read() as connection:
+            positions = lookup.position_map(connection, self.class_id)
+        return [
+            self._own(piece.serials)
+            for first, end in positions.confirmed
+            for piece in positions.pieces(first, end)
+        ]
+
+    def at_registry(self, state: str) -> list[Interval]:
+        """Serials of this class in a state of the registry's book, counted from 1, as fewest."""
+        found = []
+        for piece in self.scene.registry.admin("GET", "book")["pieces"]:
+            serials = SerialRange.parse(piece["serials"]).interval
+            if piece["state"] == state and self.base < serials.first <= self.base + 10_000:
+                found.append(self._own(serials))
+        return merge(found)
+
+    def _own(self, serials: Interval) -> Interval:
+        return Interval(VCS, serials.first - self.base, serials.last - self.base)
+
+    def retire(self, kilograms: int, holder: int = 0) -> str:
+        """A public retirement by a holder; the certificate's number."""
+        who = self.scene.world.holders[holder]
+        (sent,) = self.scene.world.send_all(
+            [self.scene.world.retire(who, self.class_id, kilograms)]
+        )
+        self.scene.step()
+        with self.scene.database.read() as connection:
+            (number,) = lookup.certificates_of_transaction(connection, sent)
+        return str(number)

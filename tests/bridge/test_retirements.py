@@ -1,0 +1,64 @@
+"""Deposits and retirements from end to end: registry, custody and chain say the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.domain.serials import Interval, merge
+from backend.store.breaks import list_breaks
+from tests.bridge.scene import Desk, Scene
+from tests.indexer.world import VCS
+
+pytestmark = pytest.mark.integration
+
+
+def test_l3_a_deposit_is_minted_once_its_credits_are_seen_reported_and_signed(
+    scene: Scene, desk: Desk
+) -> None:
+    flow = desk.deposit(desk.issue(1, 100))
+    assert flow.state == "minted"
+    assert desk.balance() == 100_000
+    states = [step.state for step in scene.bridge.parts.flows.history("deposit", flow.id)]
+    assert states == ["noticed", "immobilised", "receipt", "minted"]
+
+
+def test_l4_whole_tonnes_are_retired_at_once_an_opened_one_when_it_closes(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 100))
+    first = desk.retire(2_500)
+    scene.settle(lambda: desk.confirmed() == [Interval(VCS, 1, 2)])
+    assert scene.bridge.parts.flows.get("certificate", first).state == "pending"
+    second = desk.retire(700)
+    scene.settle(lambda: sum(one.tonnes for one in desk.confirmed()) == 3)
+    assert scene.ended("certificate", first).state == "confirmed"
+    # Its 200 kg of the second opened tonne wait until that one closes.
+    assert not scene.bridge.parts.flows.get("certificate", second).ended
+    assert desk.at_registry("retired") == [Interval(VCS, 1, 3)]
+
+
+def test_l4_what_the_registry_chose_is_confirmed_and_each_serial_stands_in_one_place(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 60))
+    scene.registry.faults(seed=3, other_serials=1000, other_serials_scope="class", fail_after=300)
+    certificates = [desk.retire(kilograms) for kilograms in (5_000, 7_000, 4_000)]
+    for number in certificates:
+        assert scene.ended("certificate", number).state == "confirmed"
+    confirmed = desk.confirmed()
+    assert sum(one.tonnes for one in confirmed) == 16
+    assert merge(confirmed) == desk.at_registry("retired")
+    assert merge(confirmed) != [Interval(VCS, 1, 16)]
+
+
+def test_l4_a_registry_that_refuses_for_good_is_a_recorded_failure(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.registry.faults(seed=1, refuse=1000)
+    assert scene.ended("certificate", desk.retire(2_000)).state == "failed"
+    scene.settle(lambda: not scene.bridge.statements.stored.open())
+    (failure,) = scene.bridge.statements.stored.of_type("RegistryFailure")
+    assert failure.state.value == "recorded"
+    with scene.database.read() as connection:
+        assert list_breaks(connection, class_id=desk.class_id).items == ()
