@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,12 +15,17 @@ import typer
 from backend.chain import calls
 from backend.chain.keys import Key, sign_digest
 from backend.commands.context import Context
-from backend.commands.output import JSON_OPTION, emit, reporting, say
+from backend.commands.output import JSON_OPTION, emit, progress, reporting, say
 from backend.commands.setup import hex_bytes, text_hash
-from backend.domain.retirements import RetirementDetails
+from backend.domain.instruction_rules import check_instruction
+from backend.domain.instructions import RetirementInstruction
+from backend.domain.retirements import RetirementDetails, details_of
 from backend.domain.units import format_kilograms, parse_kilograms
 from backend.errors import InvalidValue, NotAuthorised
+from backend.registries.programmes import programme_data
 from backend.store.queries import lookup
+from backend.store.queries.classes import get_class
+from backend.store.registry_requests import RegistryRequests
 
 TIERS = {"none": 0, "retail": 1, "professional": 2, "institution": 3}
 
@@ -130,6 +137,9 @@ def retire(
     period: str = typer.Option("", help="For which period; at most 256 bytes."),
     private: bool = typer.Option(False, "--private", help="Only a salted hash goes on chain."),
     owner: str | None = typer.Option(None, help="Who gets the certificate; default the wallet."),
+    instruction: Path | None = typer.Option(
+        None, help="JSON file with everything the registry asks, in place of the words above."
+    ),
     close: bool = typer.Option(False, "--close", help="Retire what is left of the open tonne."),
     request: str | None = REQUEST_OPTION,
     as_json: bool = JSON_OPTION,
@@ -143,13 +153,54 @@ def retire(
         if amount is None:
             sent = do_close(context, class_id, holder, once("close", request))
         else:
-            salt = _salt(holder, request) if private else bytes(32)
-            details = RetirementDetails(beneficiary, purpose, period, salt=salt)
+            if instruction is not None:
+                if beneficiary or purpose or period or private:
+                    rule = "says beneficiary, purpose, period and privacy already"
+                    raise InvalidValue("instruction", str(instruction), rule)
+                details = _instructed(context, class_id, instruction, holder, request)
+            else:
+                salt = _salt(holder, request) if private else bytes(32)
+                details = RetirementDetails(beneficiary, purpose, period, salt=salt)
             kilograms = parse_kilograms(amount)
             to = context.address(owner) if owner else holder.address
             key = once("retire", request)
             sent = do_retire(context, class_id, kilograms, holder, to, details, key)
         emit(as_json, sent.document(), lambda: _say_certificate(context, sent))
+
+
+def _instructed(
+    context: Context, class_id: int, path: Path, holder: Key, request: str | None
+) -> RetirementDetails:
+    """Words and hash of an instruction that the class's programme would take, and we then have.
+
+    Raises ProgrammeForbids with every rule it breaks: nothing has been burnt by then.
+    """
+    with context.database.read() as connection:
+        programme = get_class(connection, class_id).programme
+    content = {"programme": programme, **_json_object(path)}
+    private = content.get("is_public") is False
+    if private and "salt" not in content:
+        content["salt"] = "0x" + _salt(holder, request and f"{request}:instruction").hex()
+    said = RetirementInstruction.from_json(content)
+    rules = programme_data(programme).rules
+    check_instruction(rules, said, datetime.now(UTC).date())
+    for notice in rules.notices:
+        progress(f"note: {notice}")
+    details = details_of(said, _salt(holder, request) if private else bytes(32))
+    RegistryRequests(context.database).keep_instruction(said, details.hash)
+    return details
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidValue("instruction", str(path), f"cannot be read: {error}") from None
+    except ValueError as error:
+        raise InvalidValue("instruction", str(path), f"is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidValue("instruction", str(path), "is not a JSON object")
+    return found
 
 
 def _salt(holder: Key, request: str | None) -> bytes:

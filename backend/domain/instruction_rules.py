@@ -74,6 +74,12 @@ class InstructionRules:
             if not getattr(self, name):
                 raise InvalidValue(name, self.programme, "is empty")
 
+    @property
+    def plain_reason(self) -> str:
+        """The code for a voluntary retirement that nobody gave a reason for."""
+        fitting = [one for one in self.reasons if self.use_of.get(one) is not UseCase.COMPLIANCE]
+        return "Other" if "Other" in fitting else next(iter(fitting), "")
+
 
 def breaches(
     rules: InstructionRules,

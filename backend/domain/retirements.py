@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from backend.domain.instructions import RetirementInstruction
 from backend.errors import InvalidValue
 
 MAX_TEXT_BYTES = 256
@@ -47,6 +48,26 @@ class RetirementDetails:
                 [self.salt, self.beneficiary, self.purpose, self.period, self.instruction_hash],
             )
         )
+
+
+def details_of(instruction: RetirementInstruction, salt: bytes = NO_HASH) -> RetirementDetails:
+    """The certificate's words that follow from an instruction, and its hash in them.
+
+    `salt` is the certificate's own: random when the instruction is not public, so that neither
+    of the two hashes can be guessed from the other.
+    """
+    if instruction.is_public == (salt != NO_HASH):
+        wanted = "no salt" if instruction.is_public else "a salt"
+        raise InvalidValue("salt", salt.hex(), f"does not fit: such a certificate needs {wanted}")
+    purpose = f"{instruction.scheme} {instruction.scheme_period}".strip()
+    start, end = instruction.claim_start, instruction.claim_end
+    return RetirementDetails(
+        instruction.beneficiary,
+        purpose or instruction.reason_code,
+        f"{start} to {end}" if start and end else "",
+        instruction.hash,
+        salt,
+    )
 
 
 #: What `closeOpenTonne` writes on its certificate: the contract has the same words.

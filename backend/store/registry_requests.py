@@ -130,16 +130,19 @@ class RegistryRequests:
 
     # ── instructions ─────────────────────────────────────────────────────────────────────────
 
-    def keep_instruction(self, instruction: RetirementInstruction) -> str:
-        """Store an instruction by its hash, which certificates bind; returns the hash, 0x hex."""
-        key = "0x" + instruction.hash.hex()
+    def keep_instruction(
+        self, instruction: RetirementInstruction, details_hash: bytes | None = None
+    ) -> str:
+        """Store an instruction by its hash, which certificates bind; returns the hash, 0x hex.
+
+        A private certificate shows only the hash of its details: given here, it finds the
+        instruction as well.
+        """
+        hashes = [instruction.hash] if details_hash is None else [instruction.hash, details_hash]
+        rows = [{"hash": "0x" + one.hex(), "content": instruction.as_json()} for one in hashes]
         with self._database.begin() as connection:
-            connection.execute(
-                upsert(retirement_instructions)
-                .values(hash=key, content=instruction.as_json())
-                .on_conflict_do_nothing()
-            )
-        return key
+            connection.execute(upsert(retirement_instructions).on_conflict_do_nothing(), rows)
+        return "0x" + instruction.hash.hex()
 
     def instruction(self, key: str) -> RetirementInstruction | None:
         """The instruction of a hash; None when nobody gave it to us."""

@@ -59,7 +59,8 @@ def test_a_range_is_the_interval_of_its_series_or_a_ledgers_text() -> None:
     assert SerialRange.parse("CDM:RW/5-9") == SerialRange.of(interval)
     ledger = SerialRange.parse("CCER:any text / of the issuer/5-9")
     assert ledger.space == "CCER:any text / of the issuer"
-    with pytest.raises(InvalidValue, match="series"):
+    assert SerialRange.parse("CERCARBONO:X/0-9").tonnes == 10
+    with pytest.raises(InvalidValue, match="no series on chain"):
         _ = ledger.interval
 
 

@@ -16,9 +16,11 @@ import httpx
 import pytest
 
 from backend.chain import calls
+from backend.domain.instructions import RetirementInstruction
 from backend.domain.serials import Interval
 from backend.errors import ChainRejected, SerialsOverlap
 from backend.store.custody import Custody
+from backend.store.registry_requests import RegistryRequests
 from tests.system.conftest import ROOT, Commands
 
 pytestmark = pytest.mark.system
@@ -110,6 +112,47 @@ def test_l10_the_same_request_twice_has_the_effect_of_once(
     assert other["error"] == "conflict"
     private = ("retire", "1", "7kg", "--from", "wallet-4", "--private", "--request", "mine")
     assert causeway.json(*private) == causeway.json(*private)
+
+
+def test_an_instruction_is_checked_before_the_signature_and_bound_to_the_certificate(
+    causeway: Commands, demo: dict[str, Any], tmp_path: Path
+) -> None:
+    content = {
+        "beneficiary": "Sample Airline Ltd",
+        "kind": "entity",
+        "country": "HK",
+        "use_case": "compliance",
+        "scheme": "CORSIA",
+        "scheme_period": "2030",
+        "reason_code": "Other",
+        "claim_start": "2025-01-01",
+        "claim_end": "2025-12-31",
+    }
+    path = tmp_path / "instruction.json"
+    path.write_text(json.dumps(content))
+    words = ("retire", "1", "1kg", "--from", "wallet-1", "--instruction", str(path))
+    before = causeway.json("holdings", "wallet-1")
+    refused = causeway.json(*words, expect=1)
+    assert refused["error"] == "programme-forbids"
+    assert refused["values"]["fields"] == ["scheme_period"]
+    assert causeway.json("holdings", "wallet-1") == before
+
+    path.write_text(json.dumps(content | {"scheme_period": "2024-2026"}))
+    (certificate,) = causeway.json(*words, "--request", "told")["certificates"]
+    details = causeway.json("certificate", certificate)["texts"]
+    said = RetirementInstruction.from_json(
+        {"programme": "VCS", **content, "scheme_period": "2024-2026"}
+    )
+    assert details["instruction_hash"] == "0x" + said.hash.hex()
+    assert details["purpose"] == "CORSIA 2024-2026"
+
+    path.write_text(json.dumps(content | {"scheme_period": "2024-2026", "is_public": False}))
+    first = causeway.json(*words, "--request", "quiet")
+    assert causeway.json(*words, "--request", "quiet") == first
+    with causeway.system.context() as context:
+        kept = RegistryRequests(context.database).instruction(first["details_hash"])
+    assert kept is not None
+    assert (kept.beneficiary, kept.is_public) == ("Sample Airline Ltd", False)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,12 @@ def words_of(connection: Connection, certificate_id: int) -> Words | None:
     return Words(row.beneficiary, row.purpose, row.period, row.instruction_hash)
 
 
+def details_hash_of(connection: Connection, certificate_id: int) -> str:
+    """The hash of a certificate's details, 0x hex; raises NoResultFound."""
+    query = text("SELECT details_hash FROM certificates WHERE certificate_id = :certificate")
+    return str(connection.execute(query, {"certificate": certificate_id}).scalar_one())
+
+
 def open_delivery_of(connection: Connection, serials: Iterable[Interval]) -> int | None:
     """An open delivery that names one of these serials, None when there is none."""
     for one in serials:
