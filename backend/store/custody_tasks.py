@@ -39,21 +39,22 @@ class PostgresTaskBook:
 
     # ── asked by the bridge ──────────────────────────────────────────────────────────────────
 
-    def open_task(self, request: TaskRequest, now: int) -> Task:
-        """The task of a request; opened when there is none.
+    def open_task(self, request: TaskRequest, now: int, until: int | None = None) -> Task:
+        """The task of a request; opened when there is none, until `until` if it names no deadline.
 
         Again with the same content it is the same task, with the newer deadline while it is open.
         Raises Conflict for other content under the reference.
         """
         content = request.as_json()
+        opened = content if content["deadline"] is not None else {**content, "deadline": until}
         row = {
             "reference": request.reference,
             "kind": content["kind"],
             "account": str(request.account),
-            "request": content,
+            "request": opened,
             "content_hash": _content_hash(content),
             "state": TaskState.OPEN.value,
-            "deadline": request.deadline,
+            "deadline": opened["deadline"],
             "created_at": now,
         }
         with self._database.begin() as connection:
@@ -68,7 +69,7 @@ class PostgresTaskBook:
                     f"task {request.reference} was opened with other content",
                     reference=request.reference,
                 )
-            moved = held.deadline != request.deadline and content["kind"] != "statement"
+            moved = request.deadline is not None and held.deadline != request.deadline
             if moved and held.state == TaskState.OPEN:
                 connection.execute(
                     update(custody_tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from datetime import date
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from backend.bridge.accounts import connected_accounts
 from backend.domain.custody_tasks import (
     MAX_REASON_BYTES,
     Task,
@@ -31,7 +33,7 @@ from backend.errors import Conflict, InvalidValue, NotAuthorised, NotFound, Regi
 from backend.registries.clients.manual import STATEMENT_SECONDS, ManualRegistryClient
 from backend.registries.clients.protocol import RegistryClient
 from backend.registries.clients.statement import read_statement, statement_json
-from backend.registries.custody_file import load_custody
+from backend.registries.custody_file import load_custody, parse_custody, sample_text
 from backend.store.custody_tasks import PostgresTaskBook
 from backend.store.database import Database
 from backend.store.trust_accounts import (
@@ -218,6 +220,29 @@ def test_two_people_who_answer_at_once_leave_one_answer(desk: Desk) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["conflict", "conflict", "conflict", "kept"]
+
+
+@pytest.mark.integration
+def test_a_request_without_a_deadline_gets_the_one_of_the_custody_file_once(desk: Desk) -> None:
+    endless = replace(RETIRE, deadline=None)
+    desk.client.retire(endless)
+    desk.now = 5_000
+    desk.client.retire(endless)
+    (task,) = desk.book.list_tasks()
+    assert task.request.deadline == 1_000 + 72 * 3600
+
+
+@pytest.mark.integration
+def test_a_programme_without_an_address_is_worked_on_by_tasks(database: Database) -> None:
+    document = json.loads(sample_text())
+    document["sample"] = False
+    document["registries"][1] = {"programme": "GS", "channel": "http", "url": "http://127.0.0.1:9"}
+    manual, http, _ = connected_accounts(parse_custody(document), database, lambda: 1)
+    assert (str(manual.account), str(http.account)) == ("VCS:SAMPLE-1001/1", "GS:SAMPLE-2001/1")
+    assert manual.client.retire(RETIRE).state is AnswerState.ACCEPTED
+    assert PostgresTaskBook(database).find_task(RETIRE.reference) is not None
+    with pytest.raises(RegistryUnavailable):
+        http.client.inventory(http.account)
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────

@@ -139,7 +139,7 @@ def test_an_instruction_is_checked_before_the_signature_and_bound_to_the_certifi
 
     path.write_text(json.dumps(content | {"scheme_period": "2024-2026"}))
     (certificate,) = causeway.json(*words, "--request", "told")["certificates"]
-    details = causeway.json("certificate", certificate)["texts"]
+    details = causeway.json("certificate", certificate)["retirement"]["texts"]
     said = RetirementInstruction.from_json(
         {"programme": "VCS", **content, "scheme_period": "2024-2026"}
     )

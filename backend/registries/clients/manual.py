@@ -25,8 +25,10 @@ STATEMENT_SECONDS = 24 * 3600
 class TaskBook(Protocol):
     """Where tasks are kept: `backend.store.custody_tasks` has it in Postgres."""
 
-    def open_task(self, request: TaskRequest, now: int) -> Task:
-        """The task of a request, opened when there is none. Raises Conflict for other content."""
+    def open_task(self, request: TaskRequest, now: int, until: int | None = None) -> Task:
+        """The task of a request, opened when there is none; `until` is its deadline when the
+        request names none. Raises Conflict for other content.
+        """
 
     def find_task(self, reference: str) -> Task | None:
         """The task of a reference."""
@@ -71,7 +73,7 @@ class ManualRegistryClient:
         now = self._clock()
         found = self._book.newest_statement(account)
         if found is None or now - found["as_of"] > STATEMENT_SECONDS:
-            task = self._ask_statement(account, now, found["as_of"] if found else 0)
+            task = self._ask_statement(account, found["as_of"] if found else 0)
             if found is None:
                 raise RegistryUnavailable(
                     f"no statement of {account} has been brought and approved: task "
@@ -82,21 +84,25 @@ class ManualRegistryClient:
 
     def retire(self, request: RetirementRequest) -> Answer:
         self._own(request.account)
-        return self._book.open_task(request, self._clock()).answer
+        return self._open(request).answer
 
     def transfer(self, request: TransferRequest) -> Answer:
         self._own(request.account)
-        return self._book.open_task(request, self._clock()).answer
+        return self._open(request).answer
 
     def look_up(self, reference: str) -> Answer | None:
         found = self._book.find_task(reference)
         return None if found is None else found.answer
 
-    def _ask_statement(self, account: RegistryAccount, now: int, newest: int) -> Task:
+    def _open(self, request: TaskRequest) -> Task:
+        now = self._clock()
+        until = now + self._custody.link(self._programme).task_hours * 3600
+        return self._book.open_task(request, now, until)
+
+    def _ask_statement(self, account: RegistryAccount, newest: int) -> Task:
         """One open task at a time: the next is asked for when a newer statement stands."""
         reference = f"statement:{account.id.hex()[:16]}:{newest}"
-        deadline = now + self._custody.link(self._programme).task_hours * 3600
-        return self._book.open_task(StatementRequest(reference, account, deadline), now)
+        return self._open(StatementRequest(reference, account))
 
     def _own(self, account: RegistryAccount) -> None:
         if account.programme != self._programme:
