@@ -6,7 +6,23 @@ from typing import Literal
 
 from pydantic import Field
 
-from backend.api.models import ClassModel, FactModel, Model
+from backend.api.models import ClassModel, FactModel, Integer, Model, SerialRunModel
+
+
+class UpcomingPieceModel(Model):
+    """A part of what would be consumed."""
+
+    kind: Literal["whole", "rest_of_open", "part_of_opened"]
+    kilograms: Integer
+    serials: list[SerialRunModel]
+
+
+class UpcomingModel(Model):
+    """The serials that a retirement would take if nobody else came first."""
+
+    class_id: Integer
+    kilograms: Integer
+    pieces: list[UpcomingPieceModel]
 
 
 class MethodologyModel(Model):

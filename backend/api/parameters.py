@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from backend.domain.credits import Status
 from backend.domain.units import MAX_SERIAL
 from backend.store.queries.reading import DEFAULT_LIMIT, MAX_LIMIT
+from backend.store.queries.upcoming import MOST_KILOGRAMS
 
 _CLASS_ID = re.compile(r"[0-9]{1,78}|0x[0-9a-fA-F]{1,64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -143,6 +144,12 @@ class PageQuery(Query):
         description="`next_cursor` of the page before; opaque.",
     )
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Items a page.")
+
+
+class UpcomingQuery(Query):
+    """How much would be retired."""
+
+    kilograms: int = Field(ge=1, le=MOST_KILOGRAMS, description="Of the class, all together.")
 
 
 class ClassesQuery(PageQuery):

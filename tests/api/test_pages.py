@@ -14,7 +14,17 @@ from tests.api.conftest import HOSTILE, SECRET, World
 
 pytestmark = pytest.mark.integration
 
-PAGES = ("/", "/docs", "/market", "/portfolio", "/explore", "/explore?q=VCS", "/deliver", "/proof")
+PAGES = (
+    "/",
+    "/docs",
+    "/market",
+    "/portfolio",
+    "/explore",
+    "/explore?q=VCS",
+    "/retire",
+    "/deliver",
+    "/proof",
+)
 OWN_LINKS = ("/static/causeway.css", "/favicon.ico")
 FORM = {
     "salt": "0x" + SECRET.salt.hex(),

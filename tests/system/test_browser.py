@@ -27,7 +27,16 @@ pytestmark = [
 ]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 LANGUAGES = {"en": "en-GB", "zh-Hant": "zh-HK", "zh-Hans": "zh-CN"}
-PAGES = ("/", "/market", "/portfolio", "/explore", "/explore?q=VCS", "/deliver", "/proof")
+PAGES = (
+    "/",
+    "/market",
+    "/portfolio",
+    "/explore",
+    "/explore?q=VCS",
+    "/retire",
+    "/deliver",
+    "/proof",
+)
 #: A page without its chart, as it comes over the wire: scripts, style and words.
 MOST_BYTES = 150_000
 FLAGS = [

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from backend.api.answers import many, one
-from backend.api.class_models import ClassDetail
+from backend.api.class_models import ClassDetail, UpcomingModel
 from backend.api.errors import responses
 from backend.api.models import (
     Answer,
@@ -18,12 +18,13 @@ from backend.api.models import (
     PageAnswer,
     RetirementModel,
 )
-from backend.api.parameters import ClassesQuery, ClassIdPath, PageQuery
+from backend.api.parameters import ClassesQuery, ClassIdPath, PageQuery, UpcomingQuery
 from backend.api.parameters import Query as Plain
 from backend.bridge import class_facts
 from backend.bridge.class_facts import day_of
 from backend.store.queries import accounts, certificates, classes
 from backend.store.queries.reading import ChainHead, Connection
+from backend.store.queries.upcoming import upcoming
 
 router = APIRouter(prefix="/v1/classes", tags=["classes"])
 
@@ -70,6 +71,16 @@ async def list_class_blocks(
         query,
         ClassBlockModel,
         lambda db, head: classes.class_blocks(db, class_id, **page),
+    )
+
+
+@router.get("/{class_id}/upcoming", response_model=Answer[UpcomingModel], responses=responses(404))
+async def get_upcoming(
+    request: Request, class_id: ClassIdPath, query: Annotated[UpcomingQuery, Query()]
+) -> Response:
+    """The serials that a retirement of so many kilograms would consume now, in their order."""
+    return await one(
+        request, query, UpcomingModel, lambda db, head: upcoming(db, class_id, query.kilograms)
     )
 
 

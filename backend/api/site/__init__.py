@@ -15,6 +15,7 @@ from backend.api.site import (
     market,
     portfolio,
     proof,
+    retire,
 )
 
 #: Every module that serves pages, and what they load.
@@ -23,6 +24,7 @@ SITE: Final[tuple[ModuleType, ...]] = (
     market,
     instrument,
     portfolio,
+    retire,
     deliver,
     proof,
     explore,

@@ -31,6 +31,7 @@ _DECEPTIVE: Final = frozenset(
 NAVIGATION: Final = (
     ("market", "/market"),
     ("portfolio", "/portfolio"),
+    ("retire", "/retire"),
     ("deliver", "/deliver"),
     ("proof", "/proof"),
     ("explore", "/explore"),

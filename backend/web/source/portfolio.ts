@@ -136,8 +136,13 @@ async function showWallet(account: string): Promise<void> {
   for (const one of found.data) {
     if (one.kilograms === "0") continue;
     const held = heldOf(one.credit_class.class_id);
-    const action = act("script.deposit", place, () => putIn(held));
-    rows.push(row(held.name, tonnes(BigInt(one.kilograms)), action));
+    const retire = make("a", { href: `/retire?class=${held.key}` }, say("script.retire"));
+    const actions = make("span", { class: "row-actions" }, retire);
+    actions.append(
+      " ",
+      act("script.deposit", place, () => putIn(held)),
+    );
+    rows.push(row(held.name, tonnes(BigInt(one.kilograms)), actions));
   }
   at("in-wallet").replaceChildren(
     table(["script.asset", "script.amount", ""], rows, "script.nothing_in_wallet"),
