@@ -24,6 +24,7 @@ PAGES = (
     "/retire",
     "/deliver",
     "/proof",
+    "/join",
 )
 OWN_LINKS = ("/static/causeway.css", "/favicon.ico")
 FORM = {

@@ -36,6 +36,7 @@ PAGES = (
     "/retire",
     "/deliver",
     "/proof",
+    "/join",
 )
 #: A page without its chart, as it comes over the wire: scripts, style and words.
 MOST_BYTES = 150_000

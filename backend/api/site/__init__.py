@@ -12,6 +12,7 @@ from backend.api.site import (
     explore,
     home,
     instrument,
+    join,
     market,
     portfolio,
     proof,
@@ -28,6 +29,7 @@ SITE: Final[tuple[ModuleType, ...]] = (
     deliver,
     proof,
     explore,
+    join,
     certificate,
     assets,
 )
