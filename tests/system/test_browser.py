@@ -250,6 +250,55 @@ def test_the_portfolio_shows_both_sides_and_moves_between_them(
     assert visitor.complaints == []
 
 
+def test_a_retirement_shows_its_serials_before_and_its_certificate_after(
+    visit: Any, causeway: Commands, wallet: Wallet
+) -> None:
+    visitor = visit(wallet)
+    page = visitor.page
+    page.goto("/portfolio")
+    page.get_by_role("button", name="Connect wallet").click()
+    page.locator("#in-wallet").get_by_role("link", name="Retire").first.click()
+    page.get_by_label("Amount").fill("1.234")
+    page.get_by_label("On behalf of").fill("Example & Söhne 有限公司")
+    page.get_by_label("Purpose").fill("Flights")
+    expect(page.locator("#serials")).to_contain_text("whole tonnes")
+    expect(page.locator("#preview")).to_contain_text("On behalf of Example & Söhne 有限公司")
+    shown = page.locator("#serials .serial").all_inner_texts()
+    page.get_by_role("button", name="Sign and retire").click()
+    expect(page.locator("#retire-note")).to_have_text("1.234 t retired for ever.", timeout=20_000)
+    page.locator("#certificate").click()
+    expect(page.get_by_text("Example & Söhne 有限公司")).to_be_visible()
+    certificate = page.url.rpartition("/")[2]
+    data = page.request.get(f"/v1/certificates/{certificate}").json()["data"]
+    taken = [
+        f"{run['series']} / {run['first']} – {run['last']}"
+        for piece in data["pieces"]
+        for run in piece["expected"]
+    ]
+    assert sorted(taken) == sorted(shown)
+    assert visitor.complaints == []
+
+
+def test_buy_and_retire_is_one_signature(visit: Any, causeway: Commands, wallet: Wallet) -> None:
+    causeway.run("deposit", "2t", "1", "--from", "wallet-1")
+    causeway.run("order", "sell", "1", "1", "--price", "48", "--from", "wallet-1")
+    page = visit(wallet).page
+    market = traded_market(causeway, page)
+    page.goto(f"/retire?class={market.split('/')[2]}")
+    page.get_by_role("button", name="Connect wallet").click()
+    page.get_by_text("the market, bought now").click()
+    page.get_by_label("At most, per tonne").fill("48")
+    page.get_by_label("Paid in").select_option(label="HKD")
+    page.get_by_text("only whom I show it").click()
+    expect(page.locator("#preview")).to_contain_text("What is bought is retired for ever")
+    before = sum(method == "eth_signTypedData_v4" for method, _ in wallet.asked)
+    page.get_by_role("button", name="Sign and retire").click()
+    expect(page.locator("#retire-note")).to_contain_text("1 t bought at HK$ 48.00 or less")
+    expect(page.locator("#secret")).to_contain_text("0x")
+    after = sum(method == "eth_signTypedData_v4" for method, _ in wallet.asked)
+    assert after == before + 1
+
+
 def test_a_lost_stream_says_so_and_is_right_again(
     visit: Any, causeway: Commands, wallet: Wallet
 ) -> None:

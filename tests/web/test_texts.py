@@ -15,8 +15,8 @@ pytestmark = pytest.mark.unit
 WEB = Path(__file__).resolve().parents[2] / "backend" / "web"
 #: Keys that a template or a script puts together from a part it computes.
 COMPUTED = re.compile(
-    r"(nav|halted|status|script|problem|law)\.|deliver\.state_|join\.(title|text)_|explore\.(state|kind)_"
-    r"|market\.sort_|instrument\.interval_"
+    r"(nav|halted|status|script|problem|law)\.|explore\.(state|kind)_|market\.sort_"
+    r"|deliver\.state_|join\.(title|text)_|instrument\.interval_"
 )
 
 

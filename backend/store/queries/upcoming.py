@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from backend.domain.positions import consume, pass_gap
 from backend.errors import InvalidValue
 from backend.store.queries.assignment import SerialRun, Span, changes_of, serials_at
-from backend.store.queries.backing import gaps_of
 from backend.store.queries.classes import get_class
+from backend.store.queries.shortfalls import gaps_of
 
 #: A preview is of what one person is about to sign.
 MOST_KILOGRAMS = 1_000_000_000
