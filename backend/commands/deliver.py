@@ -19,7 +19,7 @@ from backend.store.queries import deliveries
 from backend.store.queries.deliveries import Delivery
 
 delivery_app = typer.Typer(no_args_is_help=True, help="What custodians do with a delivery.")
-deposit_app = typer.Typer(no_args_is_help=True, help="Credits on their way into trust.")
+intake_app = typer.Typer(no_args_is_help=True, help="Credits on their way into trust.")
 _MOST = 500
 
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("refund")(refund)
     app.command("deliveries")(list_deliveries)
     app.add_typer(delivery_app, name="delivery")
-    app.add_typer(deposit_app, name="deposit")
+    app.add_typer(intake_app, name="intake")
 
 
 def newest_delivery(context: Context, transaction: str) -> Delivery:
@@ -181,7 +181,7 @@ def dispatch(
 # ── deposits ─────────────────────────────────────────────────────────────────────────────────
 
 
-@deposit_app.command("notice")
+@intake_app.command("notice")
 def notice(
     reference: str = typer.Argument(help="Your own id of the deposit."),
     trust: str = typer.Option(..., "--trust", help="Trust account, by name or registry account."),
@@ -204,7 +204,7 @@ def notice(
         emit(as_json, document, lambda: say(f"deposit {made.id}: {made.state}"))
 
 
-@deposit_app.command("list")
+@intake_app.command("list")
 def list_deposits(as_json: bool = JSON_OPTION) -> None:
     """Deposits and how far each is."""
     with reporting(as_json):
