@@ -65,4 +65,10 @@ class Parts:
             flow=flow.id,
             class_id=flow.class_id,
         )
-        self.flows.move(flow, "broken", ended=True, reason=detail)
+        self.broken(flow, detail)
+
+    def broken(self, flow: Flow, reason: str) -> None:
+        """End a flow whose break is reported; whoever waits for it looks at once."""
+        self.flows.move(flow, "broken", ended=True, reason=reason)
+        if "certificate" in flow.content:
+            self.flows.hurry("certificate", str(flow.content["certificate"]))

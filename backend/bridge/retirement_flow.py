@@ -135,7 +135,7 @@ class RetirementFlow:
             followed = self._parts.requests.hear(account.client.retire(held.request), flow.class_id)
             if followed.stops:
                 detail = "; ".join(one.detail for one in followed.breaks)
-                self._parts.flows.move(flow, "broken", ended=True, reason=detail)
+                self._parts.broken(flow, detail)
                 return
             answer = followed.answer
         if answer.state is AnswerState.DONE:

@@ -45,5 +45,7 @@ def scene(
 def desk(scene: Scene) -> Iterator[Desk]:
     """A class of the test's own; the registry behaves until the test says otherwise."""
     scene.registry.faults()
+    scene.clerk.says = None
     yield scene.desk()
     scene.registry.faults()
+    scene.clerk.says = None

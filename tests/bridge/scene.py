@@ -14,22 +14,30 @@ from backend.bridge.holdings import ConnectedAccount
 from backend.bridge.receipts import Terms
 from backend.bridge.service import Bridge
 from backend.chain.sender import Sender
-from backend.domain.registry_requests import RegistryAccount, SerialRange
+from backend.domain.registry_answers import Answer, AnswerState
+from backend.domain.registry_requests import (
+    RegistryAccount,
+    RetirementRequest,
+    SerialRange,
+    TransferRequest,
+)
 from backend.domain.serials import Interval, merge
 from backend.errors import CausewayError
 from backend.indexer import Indexer
+from backend.registries.clients.http import HttpRegistryClient
 from backend.registries.custody_file import Custody, parse_custody
 from backend.registries.labels import CODES
+from backend.store.breaks import list_breaks
 from backend.store.database import Database
 from backend.store.flows import Flow
 from backend.store.queries import lookup
 from backend.store.transactions import PostgresTransactionLog
 from tests.indexer.world import VCS, World, a_class
-from tests.registries.simulator_process import SimulatorProcess
+from tests.registries.simulator_process import TOKEN, SimulatorProcess
 from tests.store.rows import row, save
 
 TRUST = RegistryAccount("VCS", "TRUST-1", "1")
-RECIPIENT = "BUYER-1"
+BUYER = "BUYER-1"
 YEAR = 2023
 
 
@@ -57,6 +65,28 @@ def custody() -> Custody:
     )
 
 
+class Clerk(HttpRegistryClient):
+    """The registry's client; a test may let it say of a retirement what was not done."""
+
+    says: Callable[[RetirementRequest], Answer] | None = None
+
+    def retire(self, request: RetirementRequest) -> Answer:
+        return self.says(request) if self.says else super().retire(request)
+
+
+def done(request: RetirementRequest, serials: Interval) -> Answer:
+    """An answer that names these serials, true or not."""
+    taken = (SerialRange.of(serials),)
+    return Answer(request.reference, AnswerState.DONE, "R-1", taken, date(2026, 2, 28))
+
+
+def breaks_of(scene: Scene, desk: Desk) -> list[str]:
+    """Kinds of the open breaks of a class."""
+    with scene.database.read() as connection:
+        found = list_breaks(connection, state="open", class_id=desk.class_id)
+    return [one.kind for one in found.items]
+
+
 class Scene:
     """`settle` steps everything, as worker and signers would, until something is so."""
 
@@ -65,12 +95,12 @@ class Scene:
         self.registry = SimulatorProcess(directory)
         self.registry.start()
         self.registry.open_account(TRUST.account, TRUST.sub_account, holds_for_others=True)
-        self.registry.open_account(RECIPIENT)
+        self.registry.open_account(BUYER)
         log = PostgresTransactionLog(database)
         self.sender = Sender(world.rpc, log, lambda: int(time.time()), confirmations=0)
         self.indexer = Indexer(world.rpc, world.deployment, database, labels=CODES)
         self.payer = world.keys["deployer"]
-        self.client = self.registry.client()
+        self.clerk = Clerk("VCS", self.registry.url, TOKEN)
         self._desks = itertools.count(1)
         self.bridge = Bridge(
             database,
@@ -78,14 +108,30 @@ class Scene:
             self.sender,
             log,
             custody=custody(),
-            accounts=[ConnectedAccount(TRUST, self.client)],
+            accounts=[ConnectedAccount(TRUST, self.clerk)],
             custodian=lambda: world.keys["custodian"],
             signing_keys=lambda: [world.keys["custodian"], world.keys["attestor"]],
         )
 
     def close(self) -> None:
-        self.client.close()
+        self.clerk.close()
         self.registry.stop()
+
+    def waiting_transfer(self, delivery: str) -> str | None:
+        """The registry's reference of a delivery's transfer, once it waits for the buyer."""
+        for one in self.bridge.parts.requests.of_flow("delivery", delivery):
+            if one.answer is not None and one.answer.state is AnswerState.ACCEPTED:
+                return one.answer.registry_reference
+        return None
+
+    def move_back(self, serials: SerialRange) -> None:
+        """The buyer sends credits back into the trust account."""
+        back = TransferRequest(
+            f"back-{serials.first}", RegistryAccount("VCS", BUYER), serials, "TRUST-1/1"
+        )
+        answer = self.clerk.transfer(back)
+        if answer.state is AnswerState.ACCEPTED:
+            self.registry.answer_transfer(answer.registry_reference, "accept")
 
     def desk(self) -> Desk:
         """A class of which nothing was issued yet."""
@@ -205,6 +251,26 @@ class Desk:
 
     def _own(self, serials: Interval) -> Interval:
         return Interval(VCS, serials.first - self.base, serials.last - self.base)
+
+    def deliver(self, tonnes: int, holder: int = 0, *, stepping: bool = True) -> str:
+        """A request of delivery to the buyer; its number."""
+        world = self.scene.world
+        who = world.holders[holder]
+        args = (who.address, self.class_id, tonnes, BUYER)
+        world.send_all([world.sign(who, "Deliveries", "request", *args)])
+        if stepping:
+            self.scene.step()
+        return str(world.contracts.read("Deliveries", "deliveryCount"))
+
+    def refund(self, number: str, holder: int = 0, *, stepping: bool = True) -> None:
+        """The holder takes the tokens back, alone."""
+        world = self.scene.world
+        who = world.holders[holder]
+        world.require_success(
+            world.send_all([world.sign(who, "Deliveries", "refund", int(number))])
+        )
+        if stepping:
+            self.scene.step()
 
     def retire(self, kilograms: int, holder: int = 0) -> str:
         """A public retirement by a holder; the certificate's number."""

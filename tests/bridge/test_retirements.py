@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.domain.serials import Interval, merge
-from backend.store.breaks import list_breaks
-from tests.bridge.scene import Desk, Scene
+from tests.bridge.scene import Desk, Scene, breaks_of, done
 from tests.indexer.world import VCS
 
 pytestmark = pytest.mark.integration
@@ -60,5 +59,18 @@ def test_l4_a_registry_that_refuses_for_good_is_a_recorded_failure(
     scene.settle(lambda: not scene.bridge.statements.stored.open())
     (failure,) = scene.bridge.statements.stored.of_type("RegistryFailure")
     assert failure.state.value == "recorded"
-    with scene.database.read() as connection:
-        assert list_breaks(connection, class_id=desk.class_id).items == ()
+    assert breaks_of(scene, desk) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "kind"),
+    [(1, 3, "other-quantity"), (5_001, 5_002, "impossible-retirement")],
+)
+def test_l4_a_registry_that_says_what_cannot_be_true_makes_a_break_and_no_record(
+    scene: Scene, desk: Desk, first: int, last: int, kind: str
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.clerk.says = lambda request: done(request, desk.serials(first, last))
+    assert scene.ended("certificate", desk.retire(2_000)).state == "failed"
+    assert breaks_of(scene, desk) == [kind]
+    assert desk.confirmed() == []
