@@ -2,14 +2,13 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {IReserve, LiveBlock, ReserveProof, ReserveReport} from "./interfaces/IReserve.sol";
+import {IReserve, ReserveReport} from "./interfaces/IReserve.sol";
 import {ITrust} from "./interfaces/ITrust.sol";
 import {ReserveHashes} from "./libraries/ReserveHashes.sol";
 import {SumTree} from "./libraries/SumTree.sol";
 
 /// @title See IReserve: every rule and every power is written there.
 contract Reserve is IReserve, EIP712 {
-    /// @dev One slot: what a mint reads beside the root.
     struct Essentials {
         uint64 sequence;
         uint64 asOf;
@@ -21,6 +20,10 @@ contract Reserve is IReserve, EIP712 {
     /// @inheritdoc IReserve
     uint256 public immutable maxAge;
 
+    uint256 private constant ROOT_BITS = 216;
+
+    /// @dev All that a mint reads, in one slot: time 40 | 216 bits of keccak256(root ‖ tonnes).
+    uint256 private _commitment;
     Essentials private _newest;
     bytes32 private _root;
 
@@ -50,6 +53,8 @@ contract Reserve is IReserve, EIP712 {
         reportId = hashReport(newReport);
         address[] memory signers = TRUST.requireApprovals(reportId, signatures);
 
+        // Not after the chain's time, which fits 40 bits.
+        _commitment = uint256(asOf) << ROOT_BITS | _commit(newReport.root, newReport.tonnes);
         _newest = Essentials(expected, asOf, chainBlock, newReport.tonnes);
         _root = newReport.root;
 
@@ -73,21 +78,27 @@ contract Reserve is IReserve, EIP712 {
         uint256 mintedAfter,
         bytes32 account,
         bytes32[] calldata seriesIds,
-        uint64[] calldata firsts,
-        uint64[] calldata lasts,
+        uint128[] calldata spans,
         bytes calldata proof
     ) external view {
-        Essentials memory newest = _requireReport();
-        if (block.timestamp > newest.asOf + maxAge) {
-            revert ReserveStale(newest.asOf, maxAge, block.timestamp);
+        uint256 newest = _requireReport();
+        uint256 asOf = newest >> ROOT_BITS;
+        if (block.timestamp > asOf + maxAge) {
+            revert ReserveStale(uint64(asOf), maxAge, block.timestamp);
         }
-        ReserveProof calldata given = _requireClassLeaf(classId, proof, newest.tonnes);
-        if (mintedAfter > given.covered) revert ReserveShort(classId, mintedAfter, given.covered);
-        LiveBlock[] calldata blocks = given.blocks;
-        if (blocks.length != seriesIds.length) revert ReserveProofInvalid(classId);
+        uint256 at;
+        bytes32 root;
+        uint256 tonnes;
         for (uint256 i = 0; i < seriesIds.length; ++i) {
-            _requireListed(classId, given, blocks[i], seriesIds[i], firsts[i], lasts[i], account);
+            bytes32 found;
+            uint256 sum;
+            (found, sum, at) = _followBlock(classId, seriesIds[i], spans[i], account, proof, at);
+            // All blocks of one proof are of one class.
+            if (i != 0 && (found != root || sum != tonnes)) revert ReserveProofInvalid(classId);
+            (root, tonnes) = (found, sum);
         }
+        uint256 covered = _requireClass(classId, root, tonnes, proof, at, newest);
+        if (mintedAfter > covered) revert ReserveShort(classId, mintedAfter, covered);
     }
 
     /// @inheritdoc IReserve
@@ -99,12 +110,15 @@ contract Reserve is IReserve, EIP712 {
         uint64 after_,
         bytes calldata proof
     ) external view {
-        Essentials memory newest = _requireReport();
-        if (newest.asOf <= after_) revert ReserveTooEarly(newest.asOf, after_);
-        ReserveProof calldata given = _requireClassLeaf(classId, proof, newest.tonnes);
-        if (given.blocks.length != 1) revert ReserveProofInvalid(classId);
-        LiveBlock calldata held = given.blocks[0];
-        _requireListed(classId, given, held, seriesId, first, last, held.account);
+        uint256 newest = _requireReport();
+        uint64 asOf = uint64(newest >> ROOT_BITS);
+        if (asOf <= after_) revert ReserveTooEarly(asOf, after_);
+        if (proof.length < 32) revert ReserveProofInvalid(classId);
+        bytes32 account = bytes32(proof);
+        bytes calldata rest = proof[32:];
+        (bytes32 root, uint256 tonnes, uint256 at) =
+            _followBlock(classId, seriesId, uint128(first) << 64 | last, account, rest, 0);
+        _requireClass(classId, root, tonnes, rest, at, newest);
     }
 
     /// @inheritdoc IReserve
@@ -121,56 +135,63 @@ contract Reserve is IReserve, EIP712 {
         return _hashTypedDataV4(ReserveHashes.hash(newReport));
     }
 
-    function _requireReport() private view returns (Essentials memory newest) {
-        newest = _newest;
-        if (newest.sequence == 0) revert ReserveMissing();
+    function _requireReport() private view returns (uint256 newest) {
+        newest = _commitment;
+        if (newest == 0) revert ReserveMissing();
     }
 
-    /// @dev The proof, whose class leaf leads to the root of the newest report.
-    function _requireClassLeaf(uint256 classId, bytes calldata proof, uint64 tonnes)
-        private
-        view
-        returns (ReserveProof calldata given)
-    {
-        // Where abi.encode put the struct: behind the word that says so. What lies outside the
-        // proof is other data of the call, and proves as little.
-        if (proof.length < 0x20 || uint256(bytes32(proof)) != 0x20) {
-            revert ReserveProofInvalid(classId);
-        }
-        assembly ("memory-safe") {
-            given := add(proof.offset, 0x20)
-        }
-        bytes32 leaf = SumTree.classLeaf(
-            classId, given.covered, given.blocksRoot, given.blocksTonnes
-        );
-        if (!SumTree.leads(given.path, leaf, given.covered, _root, tonnes)) {
-            revert ReserveProofInvalid(classId);
-        }
-    }
-
-    /// @dev [first, last] lies in the live block of the account, which is one of the class's.
-    function _requireListed(
+    /// @dev The class leaf at `at` leads to the root of the newest report; the proof ends there.
+    function _requireClass(
         uint256 classId,
-        ReserveProof calldata given,
-        LiveBlock calldata held,
-        bytes32 seriesId,
-        uint64 first,
-        uint64 last,
-        bytes32 account
-    ) private pure {
-        (uint64 heldFirst, uint64 heldLast) = (held.first, held.last);
+        bytes32 blocksRoot,
+        uint256 blocksTonnes,
+        bytes calldata proof,
+        uint256 at,
+        uint256 newest
+    ) private pure returns (uint256 covered) {
+        covered = _number(proof, at);
+        bytes32 leaf =
+            SumTree.classLeaf(classId, uint64(covered), blocksRoot, uint64(blocksTonnes));
+        (bytes32 root, uint256 tonnes, uint256 end, bool good) =
+            SumTree.follow(proof, at + 8, leaf, covered);
         if (
-            held.seriesId != seriesId || held.account != account || first < heldFirst
-                || last > heldLast
+            !good || end != proof.length
+                || _commit(root, uint64(tonnes)) != uint256(uint216(newest))
         ) {
+            revert ReserveProofInvalid(classId);
+        }
+    }
+
+    /// @dev The span lies in the live block at `at`; where that block's path leads and ends.
+    function _followBlock(
+        uint256 classId,
+        bytes32 seriesId,
+        uint128 span,
+        bytes32 account,
+        bytes calldata proof,
+        uint256 at
+    ) private pure returns (bytes32 root, uint256 tonnes, uint256 end) {
+        (uint64 first, uint64 last) = (uint64(span >> 64), uint64(span));
+        (uint256 heldFirst, uint256 heldLast) = (_number(proof, at), _number(proof, at + 8));
+        if (first < heldFirst || last > heldLast) {
             revert ReserveBlockMissing(seriesId, first, last, account);
         }
-        bytes32 leaf = SumTree.blockLeaf(seriesId, heldFirst, heldLast, account);
-        // heldFirst ≤ first ≤ last ≤ heldLast; registered serials start at 1, so no overflow
-        // unless the block is no block.
-        uint64 sum = heldLast - heldFirst + 1;
-        if (!SumTree.leads(held.path, leaf, sum, given.blocksRoot, given.blocksTonnes)) {
-            revert ReserveProofInvalid(classId);
+        bytes32 leaf =
+            SumTree.blockLeaf(seriesId, uint64(heldFirst), uint64(heldLast), account);
+        bool good;
+        (root, tonnes, end, good) =
+            SumTree.follow(proof, at + 16, leaf, heldLast - heldFirst + 1);
+        if (!good) revert ReserveProofInvalid(classId);
+    }
+
+    /// @dev Eight bytes of a proof; what lies past its end is other data of the call.
+    function _number(bytes calldata proof, uint256 at) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := shr(192, calldataload(add(proof.offset, at)))
         }
+    }
+
+    function _commit(bytes32 root, uint64 tonnes) private pure returns (uint256) {
+        return uint256(uint216(uint256(keccak256(abi.encode(root, tonnes)))));
     }
 }

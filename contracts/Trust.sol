@@ -304,12 +304,11 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         bytes32 programmeHash = keccak256(bytes(programme));
         uint256 head = _blocks.heads[classId];
         bytes32[] memory ids = new bytes32[](hints.length);
-        uint64[] memory firsts = new uint64[](hints.length);
-        uint64[] memory lasts = new uint64[](hints.length);
+        uint128[] memory spans = new uint128[](hints.length);
         for (uint256 i = 0; i < hints.length; ++i) {
             Interval calldata interval = intervals[i];
             ids[i] = SeriesLib.idInClass(interval.series, programme, programmeHash);
-            (firsts[i], lasts[i]) = (interval.first, interval.last);
+            spans[i] = uint128(interval.first) << 64 | interval.last;
             uint32 number = _register(ids[i], interval, hints[i], classNumber);
             // CarbonCredits has checked that minted + tonnes fits 48 bits.
             uint48 end = position + uint48(interval.last - interval.first + 1);
@@ -327,9 +326,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
             position = end;
         }
         _blocks.heads[classId] = head;
-        RESERVE.requireBacked(
-            classId, position, receipt.account, ids, firsts, lasts, reserveProof
-        );
+        RESERVE.requireBacked(classId, position, receipt.account, ids, spans, reserveProof);
         return classId;
     }
 

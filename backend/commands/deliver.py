@@ -77,7 +77,7 @@ def do_refund(context: Context, delivery_id: int, holder: Any, key: str) -> Sent
             made = deliveries.get_delivery(connection, delivery_id)
         serials = Interval(Series.parse(made.series), made.first, made.last)
         try:
-            proof = context.bridge.reserve.proof_of_live(made.class_id, serials).encoded()
+            proof = context.bridge.reserve.proof_of_live(made.class_id, serials).encoded_live()
         except NotFound:
             proof = b""
     allowed = now.phase.refund(now.periods, chain_time)

@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from backend.domain import eip712
@@ -32,9 +31,6 @@ TYPES: dict[str, list[tuple[str, str]]] = {
         ("evidenceHash", "bytes32"),
     ],
 }
-_PATH_ABI = "(uint256,bytes32[],uint64[])"
-_LIVE_BLOCK_ABI = f"(bytes32,uint64,uint64,bytes32,{_PATH_ABI})"
-PROOF_ABI = f"(uint64,bytes32,uint64,{_PATH_ABI},{_LIVE_BLOCK_ABI}[])"
 
 
 def signing_domain(chain_id: int, reserve: str) -> eip712.SigningDomain:
@@ -119,14 +115,9 @@ class ProvenBlock:
     block: LiveBlock
     path: SumPath
 
-    def message(self) -> dict[str, Any]:
-        return {
-            "seriesId": self.block.series_id,
-            "first": self.block.first,
-            "last": self.block.last,
-            "account": self.block.account,
-            "path": self.path.message(),
-        }
+    def packed(self) -> bytes:
+        """uint64 first ‖ uint64 last ‖ path; the contract knows series and account."""
+        return _u64(self.block.first) + _u64(self.block.last) + self.path.packed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +131,22 @@ class ReserveProof:
     path: SumPath
     blocks: tuple[ProvenBlock, ...]
 
-    def message(self) -> dict[str, Any]:
-        """The struct `ReserveProof`."""
-        return {
-            "covered": self.covered,
-            "blocksRoot": self.blocks_root,
-            "blocksTonnes": self.blocks_tonnes,
-            "path": self.path.message(),
-            "blocks": [block.message() for block in self.blocks],
-        }
-
     def encoded(self) -> bytes:
-        """abi.encode(ReserveProof): what `mintWithReceipt` takes."""
-        return encode([PROOF_ABI], [_as_tuple(self.message())])
+        """What `mintWithReceipt` takes: per interval its live block ‖ uint64 covered ‖ path.
+
+        `blocks_root` is not in it: it is where the blocks' paths lead.
+        """
+        blocks = b"".join(block.packed() for block in self.blocks)
+        return blocks + _u64(self.covered) + self.path.packed()
+
+    def encoded_live(self) -> bytes:
+        """What a refund with a report takes: the account ‖ the proof of one block.
+
+        Raises InvalidValue unless there is exactly one.
+        """
+        if len(self.blocks) != 1:
+            raise InvalidValue("blocks", len(self.blocks), "is not one block")
+        return self.blocks[0].block.account + self.encoded()
 
     def root(self) -> Node:
         """The root that this proof is of. Raises InvalidValue when a block's path leads elsewhere
@@ -166,12 +160,6 @@ class ReserveProof:
         packed = b"\x02" + self.class_id.to_bytes(32, "big") + _u64(self.covered)
         leaf = keccak(packed + self.blocks_root + _u64(self.blocks_tonnes))
         return self.path.root(Node(leaf, self.covered))
-
-
-def _as_tuple(message: Any) -> Any:
-    if isinstance(message, dict):
-        return tuple(_as_tuple(value) for value in message.values())
-    return [_as_tuple(value) for value in message] if isinstance(message, list) else message
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -17,6 +17,10 @@ NO_ROOT = bytes(32)
 MAX_LEVELS = 255
 
 
+#: Levels of a path whose turns fit 32 bits: 2^32 leaves.
+MAX_PACKED_DEPTH = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """The hash of a leaf or of a node, and its sum."""
@@ -42,6 +46,14 @@ class SumPath:
             "siblings": [node.hash for node in self.siblings],
             "sums": [node.sum for node in self.siblings],
         }
+
+    def packed(self) -> bytes:
+        """uint8 depth ‖ uint32 rightBits ‖ depth × (bytes32 sibling ‖ uint64 siblingSum)."""
+        depth = len(self.siblings)
+        if depth > MAX_PACKED_DEPTH:
+            raise InvalidValue("depth", depth, f"is above {MAX_PACKED_DEPTH}")
+        levels = (node.hash + node.sum.to_bytes(8, "big") for node in self.siblings)
+        return bytes([depth]) + self.right_bits.to_bytes(4, "big") + b"".join(levels)
 
     def root(self, leaf: Node) -> Node:
         """Where the path leads from a leaf. Raises InvalidValue when a sum passes 64 bits or

@@ -18,35 +18,6 @@ struct ReserveReport {
     bytes32 evidenceHash;
 }
 
-/// @notice The way from a leaf to its root: per level the sibling's hash and sum; bit i of
-/// `rightBits` is set when our node is the right child at level i (0 = the leaf's).
-struct SumPath {
-    uint256 rightBits;
-    bytes32[] siblings;
-    uint64[] sums;
-}
-
-/// @notice A live block of a report that holds one interval; `account` = keccak256 of the
-/// registry account's reference it lies in.
-struct LiveBlock {
-    bytes32 seriesId;
-    uint64 first;
-    uint64 last;
-    bytes32 account;
-    SumPath path;
-}
-
-/// @notice abi.encode of this is what mints carry: the class's leaf, and per interval (in order)
-/// the live block that holds it. `covered` = appended positions that have fully exited or whose
-/// serial is in a listed live block + listed live tonnes of the class that no position names yet.
-struct ReserveProof {
-    uint64 covered;
-    bytes32 blocksRoot;
-    uint64 blocksTonnes;
-    SumPath path;
-    LiveBlock[] blocks;
-}
-
 /// @title Reserve reports: what may be minted, proven by Merkle sums (L3).
 /// @notice Hashes. Block leaf: keccak256(0x00 ‖ seriesId ‖ uint64 first ‖ uint64 last ‖
 /// account), its
@@ -58,6 +29,13 @@ struct ReserveProof {
 /// at the
 /// largest power of two below n; no leaves: root 0, sum 0. Leaves ascend by (seriesId, first), by
 /// classId, by (classId, holder). EIP-712 domain ("Causeway Reserve", "1").
+/// Proofs, packed. Path, from the leaf up: uint8 depth ‖ uint32 rightBits ‖ depth × (bytes32
+/// sibling ‖ uint64 siblingSum); bit i of `rightBits` is set when our node is the right child at
+/// level i. Block: uint64 first ‖ uint64 last ‖ path. Proof of a mint: per interval, in order, the
+/// block that holds it ‖ uint64 covered ‖ path of the class's leaf. Series, account, class and
+/// blocksRoot are not in it: the contract knows or derives them. Proof of life: bytes32 account ‖
+/// the proof of a mint for one interval. `covered` = appended positions that have fully exited or
+/// whose serial is in a listed live block + listed live tonnes of the class that no position names.
 interface IReserve {
     event ReserveReported(
         uint64 indexed sequence, bytes32 indexed reportId, uint64 asOf, uint64 chainBlock,
@@ -82,20 +60,19 @@ interface IReserve {
         returns (bytes32 reportId);
 
     /// @dev Called by Trust at a mint. Reverts unless the report is fresh, minted after ≤ covered
-    /// and every interval [firsts[i], lasts[i]] of seriesIds[i] lies in a live block of `account`.
+    /// and every interval (first = spans[i] >> 64, last its low half) of seriesIds[i] lies in a
+    /// live block of `account`.
     function requireBacked(
         uint256 classId,
         uint256 mintedAfter,
         bytes32 account,
         bytes32[] calldata seriesIds,
-        uint64[] calldata firsts,
-        uint64[] calldata lasts,
+        uint128[] calldata spans,
         bytes calldata proof
     ) external view;
 
     /// @dev Called by Deliveries. Reverts unless the newest report is later than `after_` and one
-    /// of its live blocks of the class (proof.blocks, only that one) holds [first, last], whatever
-    /// its age.
+    /// of its live blocks of the class, in whatever account, holds [first, last]; it may be stale.
     function requireLive(
         uint256 classId, bytes32 seriesId, uint64 first, uint64 last, uint64 after_,
         bytes calldata proof

@@ -106,8 +106,8 @@ interface ITrust {
     /// @notice Mints against a receipt; anyone may submit it.
     /// @param hints Per interval the `first` of a registered interval of the series that begins
     /// below it, 0 for the head; a stale hint is repaired by walking at most 32 nodes.
-    /// @param reserveProof abi.encode of IReserve's ReserveProof: the class's leaf, and per
-    /// interval the live block of `receipt.account` that holds it.
+    /// @param reserveProof The proof of a mint as IReserve packs it: per interval the live block of
+    /// `receipt.account` that holds it, and the class's leaf.
     /// @param signatures 65-byte ECDSA signatures over the receipt, by ascending signer.
     function mintWithReceipt(
         Receipt calldata receipt,

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {SumPath} from "../interfaces/IReserve.sol";
-
 /// @title Leaves, nodes and paths of Merkle-sum trees (twin: `domain/reserve.py`).
 /// @notice IReserve says what is hashed. A node hashes both children's sums, so no sum can be moved
 /// between them; sums that would pass 64 bits are no tree; leaves and nodes differ in the prefix.
@@ -34,18 +32,59 @@ library SumTree {
         return keccak256(abi.encodePacked(uint8(3), classId, holder, kilograms));
     }
 
-    /// @notice Whether `leaf` with `sum` leads along `path` to exactly `root` with `total`.
-    function leads(
-        SumPath calldata path,
-        bytes32 leaf,
-        uint64 sum,
-        bytes32 root,
-        uint64 total
-    ) internal pure returns (bool) {
-        return leads(path.rightBits, path.siblings, path.sums, leaf, sum, root, total);
+    /// @notice Follows a packed path (IReserve) that begins `at` bytes into a proof.
+    /// Returns where the leaf leads with its sum, where the path ends, and whether no sum passes 64
+    /// bits and no right turn is left over.
+    /// @dev What is read past the proof is other data of the call: the caller compares the end.
+    function follow(bytes calldata proof, uint256 at, bytes32 leaf, uint256 sum)
+        internal
+        pure
+        returns (bytes32 node, uint256 total, uint256 end, bool good)
+    {
+        assembly ("memory-safe") {
+            let place := add(proof.offset, at)
+            let turns := shr(216, calldataload(place))
+            let depth := shr(32, turns)
+            turns := and(turns, 0xffffffff)
+            place := add(place, 5)
+            end := add(add(at, 5), mul(depth, 40))
+            // 0x01 ‖ left ‖ uint64 leftSum ‖ right ‖ uint64 rightSum, in the free memory.
+            let free := mload(0x40)
+            mstore8(free, 1)
+            let left := add(free, 1)
+            let leftSum := add(free, 33)
+            let right := add(free, 41)
+            let rightSum := add(free, 73)
+            node := leaf
+            total := sum
+            let passed := shr(64, total)
+            for {} depth { depth := sub(depth, 1) } {
+                let sibling := calldataload(place)
+                let siblingSum := shr(192, calldataload(add(place, 32)))
+                switch and(turns, 1)
+                case 0 {
+                    mstore(left, node)
+                    mstore(leftSum, shl(192, total))
+                    mstore(right, sibling)
+                    mstore(rightSum, shl(192, siblingSum))
+                }
+                default {
+                    mstore(left, sibling)
+                    mstore(leftSum, shl(192, siblingSum))
+                    mstore(right, node)
+                    mstore(rightSum, shl(192, total))
+                }
+                node := keccak256(free, 81)
+                total := add(total, siblingSum)
+                passed := or(passed, shr(64, total))
+                turns := shr(1, turns)
+                place := add(place, 40)
+            }
+            good := iszero(or(passed, turns))
+        }
     }
 
-    /// @notice The same with the members of the path.
+    /// @notice Whether `leaf` with `sum` leads along the path to exactly `root` with `total`.
     function leads(
         uint256 rightBits,
         bytes32[] calldata siblings,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,7 +13,7 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
-from web3.types import Nonce
+from web3.types import Nonce, RPCEndpoint
 from web3.utils.address import get_create_address
 
 from backend.chain.compiler import CompiledContract
@@ -157,6 +160,15 @@ class World:
             hints.append(held.predecessor(interval.first))
             held.insert(interval)
         return hints
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What happens inside never happened afterwards."""
+        state = self.web3.provider.make_request(RPCEndpoint("evm_snapshot"), [])["result"]
+        register = deepcopy(self.register)
+        yield
+        self.web3.provider.make_request(RPCEndpoint("evm_revert"), [state])
+        self.register = register
 
     def minted(self, class_id: int) -> int:
         """Tonnes minted so far."""

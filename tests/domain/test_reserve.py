@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from eth_abi.abi import decode
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.reserve import (
-    PROOF_ABI,
     ClassReserve,
     Liabilities,
     Liability,
@@ -117,15 +115,24 @@ def test_serials_that_no_single_live_block_of_the_class_holds_have_no_proof(
         some_tree().proof(9, [])
 
 
-def test_a_proof_is_encoded_as_the_struct_that_a_mint_takes() -> None:
-    proof = some_tree().proof(7, [Interval(vcs, 50, 50)])
-    ((covered, root, tonnes, path, blocks),) = decode([PROOF_ABI], proof.encoded())
-    assert (covered, tonnes, len(blocks)) == (18, 16, 1)
-    assert root == proof.blocks_root
-    siblings = proof.path.siblings
-    assert path[0] == proof.path.right_bits == 1
-    assert path[1:] == (tuple(n.hash for n in siblings), tuple(n.sum for n in siblings))
-    assert blocks[0][:4] == (vcs.id, 50, 50, ACCOUNT)
+def test_a_proof_is_packed_with_what_the_contract_cannot_derive_and_no_more() -> None:
+    proof = some_tree().proof(7, [Interval(vcs, 50, 50), Interval(vcs, 20, 29)])
+    (one, other), u64 = proof.blocks, "{:016x}".format
+    wanted = ""
+    for first, last, path in ((50, 50, one.path), (20, 29, other.path)):
+        wanted += u64(first) + u64(last) + unpacked(path)
+    wanted += u64(18) + unpacked(proof.path)
+    assert proof.encoded().hex() == wanted
+    single = replace(proof, blocks=(one,))
+    assert single.encoded_live() == ACCOUNT + single.encoded()
+    with pytest.raises(InvalidValue, match="is not one block"):
+        proof.encoded_live()
+
+
+def unpacked(path: SumPath) -> str:
+    """The packed form of a path, written out."""
+    levels = "".join(f"{node.hash.hex()}{node.sum:016x}" for node in path.siblings)
+    return f"{len(path.siblings):02x}{path.right_bits:08x}{levels}"
 
 
 @pytest.mark.parametrize("spans", [[(5, 9), (1, 4)], [(1, 5), (5, 9)], [(1, 9), (1, 9)]])

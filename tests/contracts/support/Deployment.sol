@@ -202,7 +202,7 @@ abstract contract Deployment is Reserves {
             all[i] = i;
         }
         report(classes);
-        return abi.encode(proofOf(classes, 0, all));
+        return packed(proofOf(classes, 0, all));
     }
 
     function report(ClassReserve[] memory classes) internal {

@@ -1,14 +1,31 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {
-    IReserve,
-    LiveBlock,
-    ReserveProof,
-    ReserveReport,
-    SumPath
-} from "../../../contracts/interfaces/IReserve.sol";
+import {IReserve, ReserveReport} from "../../../contracts/interfaces/IReserve.sol";
 import {Checks} from "./Vm.sol";
+
+struct SumPath {
+    uint256 rightBits;
+    bytes32[] siblings;
+    uint64[] sums;
+}
+
+struct LiveBlock {
+    bytes32 seriesId;
+    uint64 first;
+    uint64 last;
+    bytes32 account;
+    SumPath path;
+}
+
+/// @dev A proof before it is packed.
+struct ReserveProof {
+    uint64 covered;
+    bytes32 blocksRoot;
+    uint64 blocksTonnes;
+    SumPath path;
+    LiveBlock[] blocks;
+}
 
 /// @dev Merkle-sum trees as IReserve defines them, written anew and slowly.
 abstract contract Reserves is Checks {
@@ -148,6 +165,29 @@ abstract contract Reserves is Checks {
             proof.blocks[i] = LiveBlock(
                 held.seriesId, held.first, held.last, held.account, pathOf(leaves, blocks[i])
             );
+        }
+    }
+
+    /// @dev What a mint carries.
+    function packed(ReserveProof memory proof) internal pure returns (bytes memory bytes_) {
+        for (uint256 i = 0; i < proof.blocks.length; ++i) {
+            LiveBlock memory held = proof.blocks[i];
+            bytes_ = bytes.concat(
+                bytes_, abi.encodePacked(held.first, held.last), packed(held.path)
+            );
+        }
+        bytes_ = bytes.concat(bytes_, abi.encodePacked(proof.covered), packed(proof.path));
+    }
+
+    /// @dev What a refund with a report carries.
+    function packedLive(ReserveProof memory proof) internal pure returns (bytes memory) {
+        return bytes.concat(proof.blocks[0].account, packed(proof));
+    }
+
+    function packed(SumPath memory path) internal pure returns (bytes memory bytes_) {
+        bytes_ = abi.encodePacked(uint8(path.siblings.length), uint32(path.rightBits));
+        for (uint256 i = 0; i < path.siblings.length; ++i) {
+            bytes_ = bytes.concat(bytes_, abi.encodePacked(path.siblings[i], path.sums[i]));
         }
     }
 
