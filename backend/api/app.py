@@ -26,6 +26,7 @@ from backend.api.routes import (
     duplicates,
     health,
     market,
+    programmes,
     registry,
     retirements,
     settlements,
@@ -35,6 +36,7 @@ from backend.api.services import Services
 from backend.api.site import SITE
 from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
+from backend.registries.custody_file import load_custody
 from backend.settings import Settings
 from backend.store.database import Database
 
@@ -110,6 +112,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     app.state.services, app.state.metrics = services, metrics
     app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
+    app.state.custody = load_custody(settings.custody)
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     for module in (
@@ -120,6 +123,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         retirements,
         registry,
         duplicates,
+        programmes,
         health,
     ):
         app.include_router(module.router)
