@@ -12,6 +12,7 @@ from backend.bridge.confirmations import Confirmations
 from backend.bridge.delivery_flow import DELIVERY, DeliveryFlow
 from backend.bridge.deposit_flow import DEPOSIT, DepositFlow
 from backend.bridge.holdings import ConnectedAccount, Holdings
+from backend.bridge.move_flow import MOVE, MoveFlow
 from backend.bridge.parts import Parts
 from backend.bridge.permits import Permits
 from backend.bridge.receipts import WAITS, Receipts
@@ -28,6 +29,7 @@ from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
 from backend.store.flows import Flow
 from backend.store.transactions import PostgresTransactionLog
+from backend.store.trust_accounts import record_trusts
 
 log = structlog.get_logger("bridge")
 
@@ -58,7 +60,10 @@ class Bridge:
         self._custodian = custodian
         self.services = Services(database, contracts, sender, log, confirmations)
         self.holdings = Holdings(database, accounts)
-        self.permits = Permits(custody or load_custody(None), self.services.chain_day)
+        terms = custody or load_custody(None)
+        self._trusts = terms.trusts
+        self.permits = Permits(terms, self.services.chain_day)
+        self.moves = MoveFlow(database, self.holdings, terms)
         self.statements = SignedStatements(self.services)
         self.reserve = ReserveKeeper(self.services, self.statements, self.holdings)
         self.receipts = Receipts(self.services, self.reserve)
@@ -81,6 +86,11 @@ class Bridge:
 
     def discover(self) -> None:
         """Take up what final chain blocks brought: certificates and requests."""
+        if self._trusts:
+            # Once a process: a receipt's hash of terms can be looked up whatever the file says.
+            with self.services.database.begin() as connection:
+                record_trusts(connection, self._trusts)
+            self._trusts = ()
         final = self.services.final_number()
         self.certificates.discover(final)
         self.deliveries.discover(final)
@@ -115,6 +125,8 @@ class Bridge:
                 self.deliveries.advance(flow, self._custodian())
             elif flow.kind == DEPOSIT:
                 self.deposits.advance(flow)
+            elif flow.kind == MOVE:
+                self.moves.advance(flow)
         except Conflict as error:
             # Another worker was faster: the next sweep sees where it stands.
             log.info("flow was moved meanwhile", kind=flow.kind, id=flow.id, reason=error.message)

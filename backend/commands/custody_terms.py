@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from backend.bridge.move_flow import MOVE
+from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, reporting, say, table
 from backend.domain.capabilities import QUESTIONS, Known, Mode, Programme
 from backend.domain.trusts import TrustAccount
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("capabilities")(capabilities)
     app.command("trusts")(trusts)
+    app.command("change-custodian")(change_custodian)
 
 
 def parse_day(text: str | None, field: str = "on") -> date:
@@ -143,6 +146,35 @@ def trusts(
             "trusts": [trust_document(one, day) for one in found],
         }
         emit(as_json, document, lambda: _say_trusts(custody, found, day, name is not None))
+
+
+def change_custodian(
+    name: str = typer.Argument(help="Name of the trust account that is given up."),
+    execute: bool = typer.Option(False, "--execute", help="Plan the moves; default: only show."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Move every live block of a trust account to its successor, one transfer for each block.
+
+    The worker carries the moves out; the same command again shows how far they are.
+    """
+    with reporting(as_json), Context.load(as_json) as context:
+        trust = context.custody.trust(name)
+        successor = context.custody.trust(trust.successor) if trust.successor else None
+        if execute:
+            context.bridge.moves.plan(name)
+        moves = [
+            {"id": one.id, "state": one.state, "reason": one.reason, **one.content["request"]}
+            for one in context.bridge.parts.flows.of_kind(MOVE)
+            if one.content["request"]["account"] == str(trust.account)
+        ]
+        document = {
+            "account": str(trust.account),
+            "successor": None if successor is None else str(successor.account),
+            "moves": moves,
+        }
+        rows = [(one["serials"], one["state"], one["reason"] or "") for one in moves]
+        title = f"{trust.account} to {document['successor'] or 'no successor'}"
+        emit(as_json, document, lambda: table(title, ("serials", "state", ""), rows))
 
 
 def trust_document(trust: TrustAccount, on: date) -> dict[str, Any]:

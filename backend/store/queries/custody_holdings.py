@@ -34,6 +34,18 @@ _RELEASED = text(
 )
 
 
+_HOLDING = text(
+    "SELECT DISTINCT b.receipt_id FROM custody_blocks b JOIN series s ON s.id = b.series_id"
+    " WHERE s.name = :series AND b.block && int8range(:first, :last, '[]') ORDER BY 1"
+)
+
+
+def receipts_holding(connection: Connection, serials: Interval) -> list[str]:
+    """Receipts that name one of these serials and stand."""
+    given = {"series": str(serials.series), "first": serials.first, "last": serials.last}
+    return [str(one) for one in connection.execute(_HOLDING, given).scalars()]
+
+
 def live_in_custody(
     connection: Connection, asked: Collection[bytes]
 ) -> list[tuple[Interval, bytes]]:
