@@ -199,7 +199,7 @@ GOLD_PROJECTS = (
     (990103, "Hill Farm biogas", "Biogas - Heat", 4, ""),
     (990104, "Cedar Hills planting", "A/R", 22, ""),
 )
-CER_PROJECT = (990105, "Stove programme of the CDM", "Energy Efficiency - Domestic", 7999)
+CER_PROJECT = (990105, "Stove programme of the CDM", "Energy Efficiency - Domestic", 990000)
 
 
 def _gold_label(number: int, year: int) -> str:
@@ -212,7 +212,8 @@ def gold_standard_rows(random: Random) -> tuple[list[dict[str, str]], list[dict[
     """Issuances of whole blocks and retirements inside them, CER rows among both."""
     issuances: list[dict[str, str]] = []
     retirements: list[dict[str, str]] = []
-    batch, un_number = 900_001, 8_000_000_001
+    # CER rows are a view of credits that the CDM's own ledger has: inside its first block.
+    batch, un_number = 900_001, 1
 
     def add(common: dict[str, str], cut: tuple[int, int], serial: str, number: int) -> None:
         tonnes = int(common["Quantity"])
@@ -288,7 +289,7 @@ def cdm_rows(random: Random) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _un_serial(first: int, last: int, project: int) -> str:
-    return f"{CODE}-5-{first}-2-2-0-{project} - {CODE}-5-{last}-2-2-0-{project}"
+    return f"{CODE}-5-{first}-1-1-0-{project} - {CODE}-5-{last}-1-1-0-{project}"
 
 
 def _gold_common(

@@ -20,6 +20,8 @@ _PLACES = {
     "CERCARBONO": "Cedar Dale",
     "ISOMETRIC": "Iron Shore",
     "PURO": "Pine Gate",
+    "CCER": "Crane Marsh",
+    "PHCER": "Pearl Heights",
     "VCS": "Velvet Moor",
     "GS": "Golden Hollow",
 }
@@ -116,7 +118,7 @@ def acr_cancellations() -> list[Row]:
         "Removal of credits from the registry",
     )
     return [
-        _acr_event(number, 5_001, 6_000 + number)
+        _acr_event(number, 8_001, 9_000 + number)
         | {
             "ahID": "1",
             "Status Effective  (GMT)": f"12/{number + 1}/2026 12:00:05 AM",
@@ -193,7 +195,8 @@ def _car_event(number: int, unit: str, first: int, last: int) -> Row:
     return _car(number) | {
         "Vintage": "2025",
         "Offset Credit Serial Numbers": (
-            f"CAR-{unit}-{CODE}-{990000 + number}-31-983-SS-2025-{9900 + number}-{first} to {last}"
+            f"CAR-{unit}-{CODE}-{990000 + number}-31-983-SS-2025"
+            f"-{9900 + number + 50 * (unit == 'ROC')}-{first} to {last}"
         ),
         "Quantity of Offset Credits": str(last - first + 1),
         "Status Effective": f"0{number + 3}/20/2026",

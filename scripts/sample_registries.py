@@ -175,12 +175,12 @@ def isometric_projects() -> list[Row]:
 # ── Causeway's own layouts ───────────────────────────────────────────────────────────────────
 
 
-def _holding(number: int, tonnes: int) -> Row:
+def _holding(programme: str, number: int, tonnes: int) -> Row:
     gone = number % 3 == 2
     return {
         "Quantity": str(tonnes),
         "Status": "Retired" if gone else "Active",
-        "Project Name": name_of("PURO", number),
+        "Project Name": name_of(programme, number),
         "Methodology": "SAMPLE – method",
         "Country": COUNTRY,
         "Vintage Start": "2024-01-01",
@@ -196,7 +196,7 @@ def _batch_holdings(column: str, project: str, serial: str, labels: str) -> list
     """Pieces of one batch and of another project's; `serial` has the project, first and last."""
     spans = ((project, 1, 400), (project, 401, 900), (str(int(project) + 1), 5, 5))
     return [
-        _holding(number, last - first + 1)
+        _holding(column.split()[0], number, last - first + 1)
         | {
             column: serial.format(one, first, last),
             "Project": one,
@@ -213,19 +213,19 @@ def puro_holdings() -> list[Row]:
     for number, (first, last) in enumerate(((1, 100), (101, 150), (151, 200))):
         serial = f"PURO_PR_CORC100+_ZZ_990001_2024_{uuid.format(1)}_{first}-{last}"
         rows.append(
-            _holding(number, last - first + 1)
+            _holding("PURO", number, last - first + 1)
             | {"Certificates": serial, "Project": "990001", "Labels": "ICVCM CCP"}
         )
     gsrn = "990000000000000001"
     legacy = f"{gsrn}{140219:012d}-{gsrn}{140220:012d}"
-    return [*rows, _holding(3, 2) | {"Certificates": legacy, "Project": "SAMPLE-1"}]
+    return [*rows, _holding("PURO", 3, 2) | {"Certificates": legacy, "Project": "SAMPLE-1"}]
 
 
 def _text_holdings(programme: str) -> list[Row]:
     texts = ("样本-甲", "样本-甲", "SAMPLE B 2024")
     spans = ((1, 1_000), (1_001, 1_500), (0, 99))
     return [
-        _holding(number, last - first + 1)
+        _holding(programme, number, last - first + 1)
         | {
             f"{programme} Serial Text": text,
             "First Number": str(first),

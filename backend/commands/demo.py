@@ -42,6 +42,14 @@ SAMPLES = (
     "sample-verra-vcu-export.csv",
     "sample-gold-standard-issuances.csv",
     "sample-gold-standard-retirements.csv",
+    # What accounts at the other registries hold: tokens where the contracts know the serials.
+    "sample-gold-standard-holdings.csv",
+    "sample-acr-holdings.csv",
+    "sample-car-holdings.csv",
+    "sample-art-holdings.csv",
+    "sample-puro-holdings.csv",
+    "sample-ccer-holdings.csv",
+    "sample-phcer-holdings.csv",
 )
 #: The export of the registry account that the custodian holds.
 CUSTODY = SAMPLES[0]

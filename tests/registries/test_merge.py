@@ -248,8 +248,11 @@ class NaiveRegistry:
         for serial, (number, _, _) in self.serials.items():
             members[number].add(serial)
         found = []
-        for index, (record, mine) in enumerate(zip(incoming, sets, strict=True)):
-            clash = any(mine & other for place, other in enumerate(sets) if place != index)
+        clashes = [
+            any(mine & other for place, other in enumerate(sets) if place != index)
+            for index, mine in enumerate(sets)
+        ]
+        for record, mine, clash in zip(incoming, sets, clashes, strict=True):
             touched = {self.serials[serial][0] for serial in mine & self.serials.keys()}
             if clash or len(touched) > 1:
                 found.append("contradiction")
@@ -262,7 +265,11 @@ class NaiveRegistry:
                 elif mine == whole:
                     found.append(self._same(record, mine))
                 else:
-                    found.append(self._part(incoming, sets, whole))
+                    # A row that clashes with another accounts for nothing of the whole.
+                    free = [i for i, clash in enumerate(clashes) if not clash]
+                    found.append(
+                        self._part([incoming[i] for i in free], [sets[i] for i in free], whole)
+                    )
         return found
 
     def _bad(self, record: BlockRecord, mine: set[int]) -> bool:
