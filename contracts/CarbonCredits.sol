@@ -5,6 +5,7 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {ERC1155} from "@openzeppelin/contracts/token/ERC1155/ERC1155.sol";
 import {ERC1155Utils} from "@openzeppelin/contracts/token/ERC1155/utils/ERC1155Utils.sol";
 import {CreditClass, ICarbonCredits, Positions} from "./interfaces/ICarbonCredits.sol";
+import {IGaps} from "./interfaces/IGaps.sol";
 import {IParticipants} from "./interfaces/IParticipants.sol";
 import {IRetirementCertificates} from "./interfaces/IRetirementCertificates.sol";
 import {ClassLib} from "./libraries/ClassLib.sol";
@@ -16,11 +17,17 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
 
     uint256 private constant MAX_TEXT_BYTES = 256;
     string private constant CLOSING_PURPOSE = "Closing of an opened tonne";
+    /// @dev Tier of Causeway's own contracts in Participants.
+    uint8 private constant CAUSEWAY_CONTRACT = 255;
 
+    /// @inheritdoc ICarbonCredits
     IParticipants public immutable PARTICIPANTS;
     IRetirementCertificates public immutable CERTIFICATES;
     address public immutable TRUST;
     address public immutable LEGAL_ORDERS;
+    address public immutable DELIVERIES;
+    address public immutable EVENTS;
+    IGaps public immutable GAPS;
 
     /// @dev Kilograms an account has (low half) and kilograms retired out of it (high half).
     /// Both are below 2^58: a class has at most 2^48 tonnes.
@@ -37,17 +44,38 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
         _;
     }
 
+    modifier onlyDeliveries() {
+        if (msg.sender != DELIVERIES) revert CreditsOnlyDeliveries(msg.sender);
+        _;
+    }
+
+    modifier onlyEvents() {
+        if (msg.sender != EVENTS) revert CreditsOnlyEvents(msg.sender);
+        _;
+    }
+
+    modifier onlyGaps() {
+        if (msg.sender != address(GAPS)) revert CreditsOnlyGaps(msg.sender);
+        _;
+    }
+
     constructor(
         address authority,
         address participants,
         address certificates,
         address trust,
-        address legalOrders
+        address legalOrders,
+        address deliveries,
+        address events,
+        address gaps
     ) ERC1155("") AccessManaged(authority) {
         PARTICIPANTS = IParticipants(participants);
         CERTIFICATES = IRetirementCertificates(certificates);
         TRUST = trust;
         LEGAL_ORDERS = legalOrders;
+        DELIVERIES = deliveries;
+        EVENTS = events;
+        GAPS = IGaps(gaps);
     }
 
     /// @inheritdoc ICarbonCredits
@@ -64,6 +92,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
             state.number = _createClass(id, projectHash, vintageHash, creditClass);
         } else {
             _requireSameClass(id, projectHash, vintageHash);
+            if (state.flags != 0) revert CreditsClassHalted(id, state.flags);
         }
         firstPosition = state.mint(tonnes);
         classNumber = state.number;
@@ -121,6 +150,83 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
             keccak256(abi.encode(bytes32(0), "", CLOSING_PURPOSE, "", bytes32(0)));
         certificateId = _retire(msg.sender, id, state.dust, msg.sender, detailsHash);
         emit RetirementDetailsPublished(certificateId, "", CLOSING_PURPOSE, "", bytes32(0));
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function burnForDelivery(address operator, address from, uint256 id, uint256 tonnes)
+        external
+        onlyDeliveries
+        returns (uint48 firstPosition)
+    {
+        _requireApproved(from, operator);
+        PARTICIPANTS.requireTransferable(from, address(0));
+        // Bounded first, so that the kilograms cannot overflow.
+        if (tonnes == 0 || tonnes > PositionsLib.MAX_TONNES) revert CreditsTonnesInvalid(tonnes);
+        uint256 kilograms = tonnes * PositionsLib.KILOGRAMS_PER_TONNE;
+
+        _takeFrom(from, id, kilograms, 0);
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        _requireConsumable(id, state, tonnes);
+        firstPosition = state.exited;
+        state.consume(kilograms);
+        _positions[id] = state.pack();
+
+        emit TransferSingle(operator, from, address(0), id, kilograms);
+        emit CreditsBurntForDelivery(id, from, firstPosition, uint48(tonnes));
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function mintRefund(address to, uint256 id, uint256 tonnes)
+        external
+        onlyDeliveries
+        returns (uint48 firstPosition)
+    {
+        // From a contract of Causeway: the holder's own claim, which an expiry does not end (L8).
+        PARTICIPANTS.requireTransferable(msg.sender, to);
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        firstPosition = state.mint(tonnes);
+        uint256 kilograms = tonnes * PositionsLib.KILOGRAMS_PER_TONNE;
+
+        _positions[id] = state.pack();
+        _giveTo(to, id, kilograms);
+
+        emit TransferSingle(msg.sender, address(0), to, id, kilograms);
+        emit CreditsRefunded(id, to, firstPosition, uint48(tonnes));
+        ERC1155Utils.checkOnERC1155Received(msg.sender, address(0), to, id, kilograms, "");
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function surrender(address from, uint256 id, uint256 kilograms) external onlyEvents {
+        PARTICIPANTS.requireTransferable(from, address(0));
+        // What a contract of Causeway holds belongs to its accounts.
+        if (PARTICIPANTS.participant(from).tier == CAUSEWAY_CONTRACT) {
+            revert IParticipants.ParticipantIsCausewayContract(from);
+        }
+
+        _takeFrom(from, id, kilograms, 0);
+        _giveTo(msg.sender, id, kilograms);
+
+        emit TransferSingle(msg.sender, from, msg.sender, id, kilograms);
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function passGaps(uint256 id, uint256 most) external returns (uint48 tonnes) {
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        tonnes = GAPS.passGaps(id, state.exited, state.minted, most);
+        state.pass(tonnes);
+        _positions[id] = state.pack();
+    }
+
+    /// @inheritdoc ICarbonCredits
+    function setFlags(uint256 id, uint8 flags, bool hasGaps) external onlyGaps {
+        _requireClass(id);
+        Positions memory state = PositionsLib.unpack(_positions[id]);
+        bool changed = state.flags != flags;
+        (state.flags, state.hasGaps) = (flags, hasGaps);
+
+        _positions[id] = state.pack();
+
+        if (changed) emit ClassFlagsSet(id, flags);
     }
 
     /// @inheritdoc ICarbonCredits
@@ -230,25 +336,28 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
         }
     }
 
-    /// @dev Only retirement burns, so what goes to nobody is counted as retired by `from`.
+    /// @dev What goes to nobody here is retired: deliveries burn without `_update`.
     function _move(address from, address to, uint256 id, uint256 value) private {
+        if (from != address(0)) _takeFrom(from, id, value, to == address(0) ? value : 0);
+        if (to != address(0)) _giveTo(to, id, value);
+    }
+
+    /// @dev Takes `value` out of a balance, of which `retired` (≤ value) counts as retired.
+    function _takeFrom(address from, uint256 id, uint256 value, uint256 retired) private {
         mapping(address => uint256) storage holdings = _holdings[id];
-        if (from != address(0)) {
-            uint256 held = holdings[from];
-            uint256 balance = uint128(held);
-            if (balance < value) revert ERC1155InsufficientBalance(from, balance, value, id);
-            // value ≤ balance: neither half can borrow from or carry into the other.
-            unchecked {
-                held -= value;
-                if (to == address(0)) held += value << 128;
-            }
-            holdings[from] = held;
+        uint256 held = holdings[from];
+        uint256 balance = uint128(held);
+        if (balance < value) revert ERC1155InsufficientBalance(from, balance, value, id);
+        // value ≤ balance: neither half can borrow from or carry into the other.
+        unchecked {
+            holdings[from] = held - value + (retired << 128);
         }
-        if (to != address(0)) {
-            // The value was minted (≤ 2^48 tonnes) or is a balance: it never carries.
-            unchecked {
-                holdings[to] += value;
-            }
+    }
+
+    function _giveTo(address to, uint256 id, uint256 value) private {
+        // The value was minted (≤ 2^48 tonnes) or is a balance: it never carries.
+        unchecked {
+            _holdings[id][to] += value;
         }
     }
 
@@ -259,9 +368,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
         address certificateOwner,
         bytes32 detailsHash
     ) private returns (uint256 certificateId) {
-        if (from != msg.sender && !isApprovedForAll(from, msg.sender)) {
-            revert CreditsNotApproved(msg.sender, from);
-        }
+        _requireApproved(from, msg.sender);
         if (kilograms == 0) revert CreditsNothingToRetire();
         if (certificateOwner == address(0)) {
             revert CreditsCertificateOwnerInvalid(certificateOwner);
@@ -270,6 +377,7 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
         // Refuses what `from` does not own; what is owned is never more than the supply.
         _burn(from, id, kilograms);
         Positions memory state = PositionsLib.unpack(_positions[id]);
+        _requireConsumable(id, state, state.needed(kilograms));
         (uint48 exited, uint48 openTonne, uint16 dust) =
             (state.exited, state.openTonne, state.dust);
         state.consume(kilograms);
@@ -299,6 +407,14 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
             dust,
             detailsHash
         );
+    }
+
+    /// @dev Refuses a held class; passes the gaps that the cursor has reached and refuses a run of
+    /// `tonnes` that would cross one. The call goes to a contract that calls nobody outside.
+    function _requireConsumable(uint256 id, Positions memory state, uint256 tonnes) private {
+        if (state.flags & PositionsLib.HELD != 0) revert CreditsClassHalted(id, state.flags);
+        if (!state.hasGaps) return;
+        state.pass(GAPS.beforeConsumption(id, state.exited, state.minted, tonnes));
     }
 
     function _createClass(
@@ -332,6 +448,12 @@ contract CarbonCredits is ICarbonCredits, ERC1155, AccessManaged {
 
     function _requireClass(uint256 id) private view {
         if (PositionsLib.unpack(_positions[id]).number == 0) revert CreditsClassUnknown(id);
+    }
+
+    function _requireApproved(address holder, address operator) private view {
+        if (holder != operator && !isApprovedForAll(holder, operator)) {
+            revert CreditsNotApproved(operator, holder);
+        }
     }
 
     function _requireShort(string calldata text) private pure {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ICarbonCredits, Positions} from "./interfaces/ICarbonCredits.sol";
+import {IGaps} from "./interfaces/IGaps.sol";
 import {
     Exchange,
     IRegistryRecords,
@@ -33,6 +34,7 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
     ITrust public immutable TRUST;
     address public immutable DELIVERIES;
     address public immutable EVENTS;
+    IGaps public immutable GAPS;
 
     /// @dev Per class; numbers are positions + 1, payload is the kind. The payload of the head is
     /// the `first` of the highest range, where `settle` begins its search.
@@ -41,13 +43,18 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
     Assignment.Store private _assignment;
     mapping(bytes32 failureId => bool) private _failures;
 
-    constructor(address credits, address trust, address deliveries, address events)
-        EIP712("Causeway Registry Records", "1")
-    {
+    constructor(
+        address credits,
+        address trust,
+        address deliveries,
+        address events,
+        address gaps
+    ) EIP712("Causeway Registry Records", "1") {
         CREDITS = ICarbonCredits(credits);
         TRUST = ITrust(trust);
         DELIVERIES = deliveries;
         EVENTS = events;
+        GAPS = IGaps(gaps);
     }
 
     /// @inheritdoc IRegistryRecords
@@ -160,7 +167,7 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
     function settle(uint256 classId, uint48 firstPosition, uint48 tonnes, Settled kind) external {
         bool may = kind == Settled.Delivered
             ? msg.sender == DELIVERIES
-            : kind == Settled.Void && msg.sender == EVENTS;
+            : kind == Settled.Void && msg.sender == address(GAPS);
         if (!may) revert RecordsOnlyModule(msg.sender);
         if (tonnes == 0) revert RegistryPositionsInvalid(classId, firstPosition, tonnes);
         uint64 hint = uint64(_settled.nodeAt(bytes32(classId), 0).payload);
@@ -242,6 +249,7 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
     {
         if (exchanges.length > MAX_EXCHANGES) revert ExchangeCount(exchanges.length);
         uint48 settled = first;
+        bool gaps = exchanges.length != 0 && CREDITS.positions(classId).hasGaps;
         // Where the exchange before could have gone on. The last position has none above it, so
         // no exchange may name it as counterpart: it stands for "nowhere".
         uint48 onward = type(uint48).max;
@@ -263,6 +271,7 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
             if (other < first || other >= end || tonnes > end - other) {
                 _requireUnsettled(classId, other, other + tonnes - 1, swap.hint);
             }
+            if (gaps) _requireNoGap(classId, other, other + tonnes - 1);
 
             bool open = _assignment.exchange(TRUST, classId, swap);
             settled = position + tonnes;
@@ -298,6 +307,13 @@ contract RegistryRecords is IRegistryRecords, EIP712 {
         if (kind != Settled.None) {
             revert PositionsSettledAlready(classId, otherFirst, otherLast, kind);
         }
+    }
+
+    /// @dev Serials of a gap are dead or doubtful: no registry retires them for a position.
+    function _requireNoGap(uint256 classId, uint48 first, uint48 last) private view {
+        (uint48 gapFirst, uint48 gapTonnes, IGaps.GapKind kind) =
+            GAPS.gapWithin(classId, first, last);
+        if (gapTonnes != 0) revert IGaps.GapOverlaps(classId, gapFirst, gapTonnes, kind);
     }
 
     /// @dev The lowest settled range that shares a position with [first, last].

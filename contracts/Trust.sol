@@ -25,6 +25,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
     address public immutable RECORDS;
     address public immutable DELIVERIES;
     address public immutable EVENTS;
+    address public immutable GAPS;
 
     /// @dev Per series; payload: series number 32 in every node, class number 32 above it.
     SerialIntervals.Register private _serials;
@@ -39,13 +40,15 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         address reserve,
         address records,
         address deliveries,
-        address events
+        address events,
+        address gaps
     ) EIP712("Causeway Trust", "1") AccessManaged(authority) {
         CREDITS = ICarbonCredits(credits);
         RESERVE = IReserve(reserve);
         RECORDS = records;
         DELIVERIES = deliveries;
         EVENTS = events;
+        GAPS = gaps;
         emit ThresholdsSet(1, 1);
     }
 
@@ -141,7 +144,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         uint48 position,
         uint48 tonnes
     ) external nonReentrant {
-        if (msg.sender != DELIVERIES && msg.sender != EVENTS) revert TrustOnlyModule(msg.sender);
+        if (msg.sender != DELIVERIES && msg.sender != GAPS) revert TrustOnlyModule(msg.sender);
         uint48 end = _blocks.minted(classId);
         if (position != end) revert TrustAppendPositionDiffers(classId, position, end);
         _append(source, classId, number, first, position, tonnes);

@@ -26,6 +26,9 @@ AUDITED = (
     "Trust",
     "RegistryRecords",
     "Reserve",
+    "Deliveries",
+    "ProgrammeEvents",
+    "Gaps",
     "Exchange",
 )
 

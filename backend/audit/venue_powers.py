@@ -40,8 +40,9 @@ class Venue:
         for name in blueprint.ASSETS:
             if name in deployment.contracts and deployment[name] not in self.listed:
                 yield f"the set-up did not list {deployment[name]}"
-        if deployment["Exchange"] not in self.added:
-            yield "the set-up did not make it a contract of Causeway"
+        for name in blueprint.CAUSEWAY_CONTRACTS:
+            if deployment[name] not in self.added:
+                yield f"the set-up did not make {name} a contract of Causeway"
 
     def differing(self, evidence: Evidence) -> Iterator[tuple[str, ChainEvent]]:
         """Contracts of Causeway are so for ever: their slot says nothing else."""

@@ -4,8 +4,7 @@ Powers after it: the admin changes rules and adds Causeway contracts after 7 day
 thresholds after 3; the guardian cancels anything the admin has scheduled except its own
 replacement (`setRoleGuardian`), so that neither can lock the other out; registrar and fact
 recorder act at once and can do nothing else; the guardian can also pause the venue, and only the
-admin, after 3 days, can end the pause or change the venue's keys; the deployer keeps nothing. The
-Exchange holds credits for others, so it is among the participants for ever.
+admin, after 3 days, can end the pause or change the venue's keys; the deployer keeps nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +29,13 @@ CORE: Final = (
     "Trust",
     "RegistryRecords",
     "Reserve",
+    "Deliveries",
+    "ProgrammeEvents",
+    "Gaps",
     "Exchange",
 )
+#: What holds credits for others, or gives them out: among the participants for ever.
+CAUSEWAY_CONTRACTS: Final = ("Exchange", "Deliveries", "ProgrammeEvents")
 #: Test settlement assets: name, decimals.
 ASSETS: Final = {
     "HKD": ("Test Hong Kong dollar", 6),
@@ -67,6 +71,33 @@ SETTINGS: Final[Mapping[str, int]] = {
     "delivery_grace_seconds": DELIVERY_GRACE_SECONDS,
 }
 
+#: What each constructor takes: contracts by name, settings by theirs.
+CONSTRUCTORS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Participants": ("AccessManager", "LegalOrders"),
+    "LegalOrders": ("AccessManager", "Participants", "CarbonCredits", "legal_order_delay"),
+    "RetirementCertificates": ("CarbonCredits",),
+    "CarbonCredits": (
+        *("AccessManager", "Participants", "RetirementCertificates", "Trust", "LegalOrders"),
+        *("Deliveries", "ProgrammeEvents", "Gaps"),
+    ),
+    "Trust": (
+        *("AccessManager", "CarbonCredits", "Reserve", "RegistryRecords"),
+        *("Deliveries", "ProgrammeEvents", "Gaps"),
+    ),
+    "RegistryRecords": ("CarbonCredits", "Trust", "Deliveries", "ProgrammeEvents", "Gaps"),
+    "Reserve": ("Trust", "reserve_max_age_seconds"),
+    "Deliveries": (
+        *("AccessManager", "CarbonCredits", "Trust", "RegistryRecords", "Reserve", "Gaps"),
+        *("delivery_request_seconds", "delivery_transfer_seconds", "delivery_grace_seconds"),
+    ),
+    "ProgrammeEvents": ("CarbonCredits", "Trust", "RegistryRecords", "Gaps"),
+    "Gaps": ("CarbonCredits", "Trust", "RegistryRecords", "Deliveries", "ProgrammeEvents"),
+    "Exchange": (
+        *("AccessManager", "Participants", "CarbonCredits"),
+        *("window_seconds", "skew_seconds"),
+    ),
+}
+
 ADMIN, REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN, GUARDIAN = range(6)
 ROLE_LABELS: Final = {
     REGISTRAR: "REGISTRAR",
@@ -85,6 +116,7 @@ FUNCTION_ROLES: Final[tuple[tuple[str, tuple[str, ...], int], ...]] = (
     ("Exchange", ("pause",), GUARDIAN),
     ("Exchange", ("unpause", "setKeys"), SIGNERS_ADMIN),
     ("Exchange", ("setAsset", "setFeePayees"), CONTRACTS_ADMIN),
+    ("Deliveries", ("setFee",), CONTRACTS_ADMIN),
     # The manager ignores this for permission (its own functions are the admin's) and uses it to
     # find out who may cancel: the guardian of this role.
     (
@@ -105,8 +137,6 @@ FUNCTION_ROLES: Final[tuple[tuple[str, tuple[str, ...], int], ...]] = (
 _GUARDED: Final = (REGISTRAR, FACTS, SIGNERS_ADMIN, CONTRACTS_ADMIN)
 #: Custodian, Freezer = 1; Attestor, Enforcer = 2 in the contracts' enums.
 _FIRST, _SECOND = 1, 2
-#: Stands for a module that is not part of the deployment: nobody can call as it.
-_NOBODY: Final = "0x" + "00" * 20
 _CALL_GAS: Final = 400_000
 _MANAGER_GAS: Final = 4_000_000
 
@@ -123,51 +153,17 @@ class Blueprint:
 
     def arguments(self, name: str) -> bytes:
         """ABI-encoded constructor arguments of a contract."""
-        at = self.addresses
-        values: dict[str, list[str | int]] = {
-            "AccessManager": [self.deployer],
-            "Participants": [at["AccessManager"], at["LegalOrders"]],
-            "LegalOrders": [
-                at["AccessManager"],
-                at["Participants"],
-                at["CarbonCredits"],
-                self.settings["legal_order_delay"],
-            ],
-            "RetirementCertificates": [at["CarbonCredits"]],
-            "CarbonCredits": [
-                at["AccessManager"],
-                at["Participants"],
-                at["RetirementCertificates"],
-                at["Trust"],
-                at["LegalOrders"],
-            ],
-            "Trust": [
-                at["AccessManager"],
-                at["CarbonCredits"],
-                at["Reserve"],
-                at["RegistryRecords"],
-                at.get("Deliveries", _NOBODY),
-                at.get("ProgrammeEvents", _NOBODY),
-            ],
-            "RegistryRecords": [
-                at["CarbonCredits"],
-                at["Trust"],
-                at.get("Deliveries", _NOBODY),
-                at.get("ProgrammeEvents", _NOBODY),
-            ],
-            "Reserve": [at["Trust"], self.settings["reserve_max_age_seconds"]],
-            "Exchange": [
-                at["AccessManager"],
-                at["Participants"],
-                at["CarbonCredits"],
-                self.settings["window_seconds"],
-                self.settings["skew_seconds"],
-            ],
-        }
-        for asset, (title, decimals) in ASSETS.items():
-            values[asset] = [title, asset, decimals, self.roles.issuer]
+        values: list[str | int]
+        if name in ASSETS:
+            title, decimals = ASSETS[name]
+            values = [title, name, decimals, self.roles.issuer]
+        elif name == "AccessManager":
+            values = [self.deployer]
+        else:
+            known: dict[str, str | int] = {**self.addresses, **self.settings}
+            values = [known[one] for one in CONSTRUCTORS[name]]
         constructor = next(e for e in abi.entries(name) if e.kind == "constructor")
-        return abi.encode_values(constructor.inputs, values[name], f"{name} constructor")
+        return abi.encode_values(constructor.inputs, values, f"{name} constructor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +239,8 @@ def set_up(blueprint: Blueprint) -> list[Step]:
             call(contract, "setSigner", signer, _SECOND)
     call("Trust", "setThresholds", thresholds.custodians, thresholds.attestors)
     call("LegalOrders", "setThresholds", thresholds.freezers, thresholds.enforcers)
-    call("Participants", "addCausewayContract", blueprint.addresses["Exchange"])
+    for name in CAUSEWAY_CONTRACTS:
+        call("Participants", "addCausewayContract", blueprint.addresses[name])
     for function, args in venue_set_up(roles, blueprint.settings, blueprint.addresses):
         call("Exchange", function, *args)
     call("AccessManager", "multicall", _manager_calls(blueprint), gas=_MANAGER_GAS)
@@ -322,13 +319,37 @@ WIRING: Final = (
     ("CarbonCredits", "CERTIFICATES", "RetirementCertificates"),
     ("CarbonCredits", "TRUST", "Trust"),
     ("CarbonCredits", "LEGAL_ORDERS", "LegalOrders"),
+    ("CarbonCredits", "DELIVERIES", "Deliveries"),
+    ("CarbonCredits", "EVENTS", "ProgrammeEvents"),
+    ("CarbonCredits", "GAPS", "Gaps"),
     ("Trust", "authority", "AccessManager"),
     ("Trust", "CREDITS", "CarbonCredits"),
     ("Trust", "RESERVE", "Reserve"),
     ("Trust", "RECORDS", "RegistryRecords"),
+    ("Trust", "DELIVERIES", "Deliveries"),
+    ("Trust", "EVENTS", "ProgrammeEvents"),
+    ("Trust", "GAPS", "Gaps"),
     ("RegistryRecords", "CREDITS", "CarbonCredits"),
     ("RegistryRecords", "TRUST", "Trust"),
+    ("RegistryRecords", "DELIVERIES", "Deliveries"),
+    ("RegistryRecords", "EVENTS", "ProgrammeEvents"),
+    ("RegistryRecords", "GAPS", "Gaps"),
     ("Reserve", "TRUST", "Trust"),
+    ("Deliveries", "authority", "AccessManager"),
+    ("Deliveries", "CREDITS", "CarbonCredits"),
+    ("Deliveries", "TRUST", "Trust"),
+    ("Deliveries", "RECORDS", "RegistryRecords"),
+    ("Deliveries", "RESERVE", "Reserve"),
+    ("Deliveries", "GAPS", "Gaps"),
+    ("ProgrammeEvents", "CREDITS", "CarbonCredits"),
+    ("ProgrammeEvents", "TRUST", "Trust"),
+    ("ProgrammeEvents", "RECORDS", "RegistryRecords"),
+    ("ProgrammeEvents", "GAPS", "Gaps"),
+    ("Gaps", "CREDITS", "CarbonCredits"),
+    ("Gaps", "TRUST", "Trust"),
+    ("Gaps", "RECORDS", "RegistryRecords"),
+    ("Gaps", "DELIVERIES", "Deliveries"),
+    ("Gaps", "EVENTS", "ProgrammeEvents"),
     ("Exchange", "authority", "AccessManager"),
     ("Exchange", "PARTICIPANTS", "Participants"),
     ("Exchange", "CREDITS", "CarbonCredits"),
@@ -339,4 +360,7 @@ FIXED: Final = (
     ("Exchange", "WINDOW", "window_seconds"),
     ("Exchange", "SKEW", "skew_seconds"),
     ("Reserve", "maxAge", "reserve_max_age_seconds"),
+    ("Deliveries", "REQUEST_PERIOD", "delivery_request_seconds"),
+    ("Deliveries", "TRANSFER_PERIOD", "delivery_transfer_seconds"),
+    ("Deliveries", "GRACE_PERIOD", "delivery_grace_seconds"),
 )

@@ -35,6 +35,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "Trust": "contracts/Trust.sol",
     "RegistryRecords": "contracts/RegistryRecords.sol",
     "Reserve": "contracts/Reserve.sol",
+    "Deliveries": "contracts/Deliveries.sol",
+    "ProgrammeEvents": "contracts/ProgrammeEvents.sol",
+    "Gaps": "contracts/Gaps.sol",
     "Exchange": "contracts/Exchange.sol",
     "TestSettlementAsset": "contracts/testing/TestSettlementAsset.sol",
 }

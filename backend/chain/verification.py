@@ -102,8 +102,9 @@ def _wiring_checks(deployment: Deployment) -> list[_Check]:
         if setting not in deployment.settings:
             raise DeploymentMismatch(f"the deployment has no setting {setting}", setting=setting)
         checks.append((contract, getter, (), deployment.settings[setting]))
-    venue = (deployment["Exchange"],)
-    checks.append(("Participants", "participant", venue, dict(blueprint.CAUSEWAY_CONTRACT)))
+    for name in blueprint.CAUSEWAY_CONTRACTS:
+        added = (deployment[name],)
+        checks.append(("Participants", "participant", added, dict(blueprint.CAUSEWAY_CONTRACT)))
     return checks
 
 

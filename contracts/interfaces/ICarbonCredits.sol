@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IParticipants} from "./IParticipants.sol";
+
 /// @notice The immutable identifiers of a class. Dates are YYYYMMDD; `cohort` holds hashes of
 /// label codes, strictly ascending.
 struct CreditClass {
@@ -16,6 +18,10 @@ struct CreditClass {
 /// `openTonne`, which means nothing while `dust` is 0).
 /// @param number 1-based number of the class, in the order of first mints.
 /// @param certificates How many retirement certificates of the class were minted.
+/// @param flags What halts the class: 1 = HELD (a published hold: neither minted, traded, retired
+/// nor delivered), 2 = SHORT (it has a gap that no credit and no locked token covers: neither
+/// minted nor traded). Transfers, withdrawals, claims and refunds always work (L8).
+/// @param hasGaps Whether consumptions must ask Gaps.
 struct Positions {
     uint48 minted;
     uint48 exited;
@@ -23,12 +29,16 @@ struct Positions {
     uint16 dust;
     uint32 number;
     uint32 certificates;
+    uint8 flags;
+    bool hasGaps;
 }
 
 /// @title Carbon credits as ERC-1155: one id per class, one unit = 1 kg CO2e.
 /// @notice L1: totalSupply(id) = (minted − exited) × 1000 + dust, always.
-/// Only `Trust` mints. Only the holder or an operator approved by the holder retires. Only
-/// `LegalOrders` forces a transfer, under a published order. Nobody can pause transfers.
+/// Only `Trust` mints. Only the holder or an operator approved by the holder retires or has
+/// delivered. Only `LegalOrders` forces a transfer, under a published order; only
+/// `ProgrammeEvents` takes credits of a converted class, against as many of the new one. Nobody
+/// can pause transfers.
 interface ICarbonCredits {
     event ClassCreated(
         uint256 indexed id, uint32 indexed number, bytes32 projectHash, bytes32 vintageHash,
@@ -37,7 +47,16 @@ interface ICarbonCredits {
     event CreditsMinted(
         uint256 indexed id, address indexed to, uint48 firstPosition, uint48 tonnes
     );
-    /// @dev The four counters are those before the retirement: the consumed positions follow.
+    /// @dev Whole tonnes that left as tokens, not retired: Deliveries says where to.
+    event CreditsBurntForDelivery(
+        uint256 indexed id, address indexed from, uint48 firstPosition, uint48 tonnes
+    );
+    event CreditsRefunded(
+        uint256 indexed id, address indexed to, uint48 firstPosition, uint48 tonnes
+    );
+    event ClassFlagsSet(uint256 indexed id, uint8 flags);
+    /// @dev The counters are those before the retirement, after any gaps that it passed: the
+    /// consumed positions follow.
     event CreditsRetired(
         uint256 indexed id,
         address indexed from,
@@ -64,6 +83,10 @@ interface ICarbonCredits {
 
     error CreditsOnlyTrust(address caller);
     error CreditsOnlyLegalOrders(address caller);
+    error CreditsOnlyDeliveries(address caller);
+    error CreditsOnlyEvents(address caller);
+    error CreditsOnlyGaps(address caller);
+    error CreditsClassHalted(uint256 id, uint8 flags);
     error CreditsClassHashDiffers(uint256 id, bytes32 stored, bytes32 given);
     error CreditsClassUnknown(uint256 id);
     error CreditsClassNumberUnknown(uint32 number);
@@ -109,6 +132,30 @@ interface ICarbonCredits {
     /// "Closing of an opened tonne".
     function closeOpenTonne(uint256 id, uint48 openTonne) external returns (uint256 certificateId);
 
+    /// @dev Only Deliveries: burns whole tonnes from the front, which do not count as retired.
+    /// `operator` is the holder or approved by the holder.
+    function burnForDelivery(address operator, address from, uint256 id, uint256 tonnes)
+        external
+        returns (uint48 firstPosition);
+
+    /// @dev Only Deliveries: appends whole tonnes at the back. They reach a holder whose admission
+    /// has expired, and never a frozen one.
+    function mintRefund(address to, uint256 id, uint256 tonnes)
+        external
+        returns (uint48 firstPosition);
+
+    /// @dev Only ProgrammeEvents: `from` may not be frozen nor a contract of Causeway. The credits
+    /// go to ProgrammeEvents.
+    function surrender(address from, uint256 id, uint256 kilograms) external;
+
+    /// @notice By anyone: passes at most `most` gaps that the cursor has reached, so that no number
+    /// of them is too many for the gas of one retirement. Changes nothing else, and nothing when
+    /// the cursor stands at no gap.
+    function passGaps(uint256 id, uint256 most) external returns (uint48 tonnes);
+
+    /// @dev Only Gaps.
+    function setFlags(uint256 id, uint8 flags, bool hasGaps) external;
+
     /// @dev Moves credits against the holder's will. The recipient must be admitted; the source
     /// may be frozen.
     function forceTransfer(
@@ -119,6 +166,9 @@ interface ICarbonCredits {
         uint256 id, string calldata key, string calldata value, uint32 asOf,
         string calldata vocabulary
     ) external;
+
+    /// @notice The register of who may hold credits.
+    function PARTICIPANTS() external view returns (IParticipants);
 
     /// @notice L1 as a view: derived from the counters, in kilograms.
     function totalSupply(uint256 id) external view returns (uint256);

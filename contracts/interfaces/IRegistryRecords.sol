@@ -104,7 +104,7 @@ interface IRegistryRecords {
     error PositionsSettledAlready(uint256 classId, uint48 first, uint48 last, Settled kind);
 
     /// @notice Records what the registry retired. After `exchanges`, the positions must stand on
-    /// exactly `actual`; neither side of an exchange may be settled already.
+    /// exactly `actual`; neither side of an exchange may be settled already, nor lie in a gap.
     /// @param exchanges At most 64, each as long as the pieces on both sides allow.
     /// @param positionHint A settled range (+1) of the class below these positions, 0 for the head.
     function recordRegistryRetirement(
@@ -126,7 +126,7 @@ interface IRegistryRecords {
         bytes[] calldata signatures
     ) external returns (bytes32 madeGoodId);
 
-    /// @dev Only Deliveries (Delivered) and ProgrammeEvents (Void): marks positions as settled.
+    /// @dev Only Deliveries (Delivered) and Gaps (Void): marks positions as settled.
     /// Without a hint: these positions left at the front, above every settled one of the class.
     function settle(uint256 classId, uint48 firstPosition, uint48 tonnes, Settled kind) external;
 

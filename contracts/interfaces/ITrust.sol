@@ -126,7 +126,7 @@ interface ITrust {
         bytes32 source, uint256 classId, Interval[] calldata intervals, uint64[] calldata hints
     ) external returns (uint32[] memory seriesNumbers);
 
-    /// @dev Only Deliveries (refund) and ProgrammeEvents (a gap at the back): a block of serials
+    /// @dev Only Deliveries (refund) and Gaps (a gap at the back): a block of serials
     /// that are registered already. `position` is where the class's blocks end. Called before the
     /// tokens are minted, so that a recipient that is called back finds the blocks complete.
     function append(

@@ -8,8 +8,12 @@ import {ICarbonCredits, Positions} from "../interfaces/ICarbonCredits.sol";
 library PositionsLib {
     uint256 internal constant KILOGRAMS_PER_TONNE = 1000;
     uint256 internal constant MAX_TONNES = type(uint48).max;
+    /// @dev Bits of `flags`.
+    uint8 internal constant HELD = 1;
+    uint8 internal constant SHORT = 2;
 
-    /// @dev certificates 32 | number 32 | dust 16 | openTonne 48 | exited 48 | minted 48.
+    /// @dev hasGaps 8 | flags 8 | certificates 32 | number 32 | dust 16 | openTonne 48 |
+    /// exited 48 | minted 48.
     function unpack(uint256 word) internal pure returns (Positions memory state) {
         state.minted = uint48(word);
         state.exited = uint48(word >> 48);
@@ -17,12 +21,15 @@ library PositionsLib {
         state.dust = uint16(word >> 144);
         state.number = uint32(word >> 160);
         state.certificates = uint32(word >> 192);
+        state.flags = uint8(word >> 224);
+        state.hasGaps = word >> 232 != 0;
     }
 
     function pack(Positions memory state) internal pure returns (uint256) {
         return uint256(state.minted) | uint256(state.exited) << 48
             | uint256(state.openTonne) << 96 | uint256(state.dust) << 144
-            | uint256(state.number) << 160 | uint256(state.certificates) << 192;
+            | uint256(state.number) << 160 | uint256(state.certificates) << 192
+            | uint256(state.flags) << 224 | uint256(state.hasGaps ? 1 : 0) << 232;
     }
 
     /// @notice L1: supply = (minted − exited) × 1000 + dust, in kilograms.
@@ -38,6 +45,19 @@ library PositionsLib {
         first = state.minted;
         // Bounded by the check above.
         state.minted = uint48(first + tonnes);
+    }
+
+    /// @notice How many positions `consume` takes from the front: whole tonnes, and one to open.
+    function needed(Positions memory state, uint256 kilograms) internal pure returns (uint256) {
+        uint256 opened = kilograms % KILOGRAMS_PER_TONNE > state.dust ? 1 : 0;
+        return kilograms / KILOGRAMS_PER_TONNE + opened;
+    }
+
+    /// @notice The cursor passes gaps: they are void at the front and stand again at the back.
+    function pass(Positions memory state, uint48 tonnes) internal pure {
+        // L1: both grow by the same, so the supply stays. Overflow reverts: 2^48 tonnes.
+        state.exited += tonnes;
+        state.minted += tonnes;
     }
 
     /// @notice Retires from the front: whole tonnes, then the open tonne, then a newly opened one.

@@ -59,19 +59,21 @@ library TrustHashes {
     function hash(Interval[] calldata intervals) internal pure returns (bytes32) {
         bytes32[] memory hashes = new bytes32[](intervals.length);
         for (uint256 i = 0; i < intervals.length; ++i) {
-            Interval calldata interval = intervals[i];
-            Series calldata named = interval.series;
-            bytes32 series = keccak256(
-                abi.encode(
-                    SERIES_TYPEHASH,
-                    keccak256(bytes(named.programme)),
-                    keccak256(abi.encodePacked(named.codes))
-                )
-            );
-            hashes[i] =
-                keccak256(abi.encode(INTERVAL_TYPEHASH, series, interval.first, interval.last));
+            hashes[i] = hash(intervals[i]);
         }
         return _hashWords(hashes);
+    }
+
+    function hash(Interval calldata interval) internal pure returns (bytes32) {
+        Series calldata named = interval.series;
+        bytes32 series = keccak256(
+            abi.encode(
+                SERIES_TYPEHASH,
+                keccak256(bytes(named.programme)),
+                keccak256(abi.encodePacked(named.codes))
+            )
+        );
+        return keccak256(abi.encode(INTERVAL_TYPEHASH, series, interval.first, interval.last));
     }
 
     /// @dev keccak256(abi.encodePacked(words)) without copying them.

@@ -29,8 +29,9 @@ FAR_FUTURE: Final = 2**40 - 1
 #: EIP-7825: what one transaction may use.
 TRANSACTION_GAS_LIMIT: Final = 16_777_216
 LEGAL_DELAY: Final = 3600
+#: Request, transfer, grace, in seconds.
+DELIVERY_PERIODS: Final = (10 * 86_400, 14 * 86_400, 7 * 86_400)
 RESERVE_MAX_AGE: Final = 7 * 86_400
-NOBODY: Final = "0x" + "00" * 20
 
 CUSTODIAN, ATTESTOR, FREEZER, ENFORCER = (
     Account.from_key(keccak(text=name)) for name in ("custodian", "attestor", "freezer", "enforcer")
@@ -92,19 +93,30 @@ class World:
         self.register: dict[bytes, IntervalSet] = {}
         admin = self.accounts[0]
         nonce = self.web3.eth.get_transaction_count(admin)
-        ahead = [get_create_address(admin, Nonce(nonce + step)) for step in range(8)]
+        ahead = [get_create_address(admin, Nonce(nonce + step)) for step in range(11)]
         manager, participants, legal, certificates, credits_, trust = ahead[:6]
-        records_, reserve_ = ahead[6:]
+        records_, reserve_, deliveries, events, gaps = ahead[6:]
         self.manager = self.deploy("AccessManager", admin)
         self.participants = self.deploy("Participants", manager, legal)
         self.legal = self.deploy("LegalOrders", manager, participants, credits_, LEGAL_DELAY)
         self.certificates = self.deploy("RetirementCertificates", credits_)
         self.credits = self.deploy(
-            "CarbonCredits", manager, participants, certificates, trust, legal
+            "CarbonCredits",
+            *(manager, participants, certificates, trust, legal, deliveries, events, gaps),
         )
-        self.trust = self.deploy("Trust", manager, credits_, reserve_, records_, NOBODY, NOBODY)
-        self.records = self.deploy("RegistryRecords", credits_, trust, NOBODY, NOBODY)
+        self.trust = self.deploy(
+            "Trust", manager, credits_, reserve_, records_, deliveries, events, gaps
+        )
+        self.records = self.deploy("RegistryRecords", credits_, trust, deliveries, events, gaps)
         self.reserve = self.deploy("Reserve", trust, RESERVE_MAX_AGE)
+        modules = (credits_, trust, records_)
+        self.deliveries = self.deploy(
+            "Deliveries", manager, *modules, reserve_, gaps, *DELIVERY_PERIODS
+        )
+        self.events = self.deploy("ProgrammeEvents", *modules, gaps)
+        self.gaps = self.deploy("Gaps", *modules, deliveries, events)
+        for module in (deliveries, events):
+            self.send(self.participants, "addCausewayContract", module)
         self.send(self.trust, "setSigner", CUSTODIAN.address, 1)
         self.send(self.trust, "setSigner", ATTESTOR.address, 2)
         self.send(self.legal, "setSigner", FREEZER.address, 1)

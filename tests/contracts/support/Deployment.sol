@@ -4,8 +4,11 @@ pragma solidity 0.8.37;
 import {IERC1155} from "@openzeppelin/contracts/token/ERC1155/IERC1155.sol";
 import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {CreditClass, ICarbonCredits} from "../../../contracts/interfaces/ICarbonCredits.sol";
+import {IDeliveries} from "../../../contracts/interfaces/IDeliveries.sol";
+import {IGaps} from "../../../contracts/interfaces/IGaps.sol";
 import {ILegalOrders} from "../../../contracts/interfaces/ILegalOrders.sol";
 import {IParticipants} from "../../../contracts/interfaces/IParticipants.sol";
+import {IProgrammeEvents} from "../../../contracts/interfaces/IProgrammeEvents.sol";
 import {
     IERC5192,
     IRetirementCertificates
@@ -33,6 +36,9 @@ abstract contract Deployment is Reserves {
     uint256 internal constant NOW = 1_800_000_000;
     uint256 internal constant DELAY = 3 days;
     uint256 internal constant MAX_AGE = 7 days;
+    uint40 internal constant REQUEST = 10 days;
+    uint40 internal constant TRANSFER = 14 days;
+    uint40 internal constant GRACE = 7 days;
     bytes32 internal constant HASH = keccak256("evidence");
 
     uint256 internal constant CUSTODIAN = 0xC1;
@@ -55,18 +61,20 @@ abstract contract Deployment is Reserves {
     ICredits internal credits;
     ITrust internal trust;
     IRegistryRecords internal records;
-    /// @dev The modules that Trust and the records obey.
-    address internal deliveries = address(0xDE11);
-    address internal events = address(0xE7E7);
+    IDeliveries internal deliveries;
+    IProgrammeEvents internal events;
+    IGaps internal gaps;
 
     function deploy() internal {
         uint256 nonce = vm.getNonce(address(this));
-        address[8] memory ahead;
-        for (uint256 i = 0; i < 8; ++i) {
+        address[11] memory ahead;
+        for (uint256 i = 0; i < ahead.length; ++i) {
             ahead[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         (address authority, address admission, address law) = (ahead[0], ahead[1], ahead[2]);
         (address paper, address token, address custody) = (ahead[3], ahead[4], ahead[5]);
+        (address book, address backing, address back) = (ahead[6], ahead[7], ahead[8]);
+        (address programmes, address voids) = (ahead[9], ahead[10]);
         manager = create("AccessManager", abi.encode(address(this)));
         participants = IParticipants(create("Participants", abi.encode(authority, law)));
         legal = ILegalOrders(
@@ -74,18 +82,24 @@ abstract contract Deployment is Reserves {
         );
         certificates = ICertificates(create("RetirementCertificates", abi.encode(token)));
         credits = ICredits(
-            create("CarbonCredits", abi.encode(authority, admission, paper, custody, law))
+            create(
+                "CarbonCredits",
+                abi.encode(
+                    authority, admission, paper, custody, law, back, programmes, voids
+                )
+            )
         );
         trust = ITrust(
             create(
                 "Trust",
-                abi.encode(authority, token, ahead[7], ahead[6], deliveries, events)
+                abi.encode(authority, token, backing, book, back, programmes, voids)
             )
         );
         records = IRegistryRecords(
-            create("RegistryRecords", abi.encode(token, custody, deliveries, events))
+            create("RegistryRecords", abi.encode(token, custody, back, programmes, voids))
         );
         reserve = IReserve(create("Reserve", abi.encode(custody, MAX_AGE)));
+        deployModules(authority, token, custody, book, backing);
 
         trust.setSigner(vm.addr(CUSTODIAN), ITrust.Role.Custodian);
         trust.setSigner(vm.addr(CUSTODIAN_2), ITrust.Role.Custodian);
@@ -97,6 +111,29 @@ abstract contract Deployment is Reserves {
         participants.admit(buyer, 2, "CN", FAR);
         participants.admit(third, 3, "SG", FAR);
         vm.warp(NOW);
+    }
+
+    function deployModules(
+        address authority,
+        address token,
+        address custody,
+        address book,
+        address backing
+    ) private {
+        uint256 nonce = vm.getNonce(address(this));
+        address programmes = vm.computeCreateAddress(address(this), nonce + 1);
+        address voids = vm.computeCreateAddress(address(this), nonce + 2);
+        bytes memory args = abi.encode(
+            authority, token, custody, book, backing, voids, REQUEST, TRANSFER, GRACE
+        );
+        deliveries = IDeliveries(create("Deliveries", args));
+        events = IProgrammeEvents(
+            create("ProgrammeEvents", abi.encode(token, custody, book, voids))
+        );
+        args = abi.encode(token, custody, book, address(deliveries), programmes);
+        gaps = IGaps(create("Gaps", args));
+        participants.addCausewayContract(address(deliveries));
+        participants.addCausewayContract(address(events));
     }
 
     /// @dev From the compiled artifact: the bytecode under test is the one that is deployed.
