@@ -110,9 +110,10 @@ class Settings(BaseSettings):
                 path=str(run_file),
             ) from error
         fields = cls.model_fields.keys() - settings.model_fields_set
-        return settings.model_copy(
-            update={name: value for name, value in recorded.items() if name in fields}
-        )
+        found = {name: value for name, value in recorded.items() if name in fields}
+        if "custody" in found:
+            found["custody"] = Path(found["custody"])
+        return settings.model_copy(update=found)
 
     @property
     def signers(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from eth_utils.crypto import keccak
 
 from backend.domain.classes import CreditClass, UnitType
 from backend.domain.custody import MAX_INTERVALS
+from backend.domain.registry_requests import SerialRange
 from backend.domain.serials import Interval, Series
 from backend.errors import InvalidValue, NotEnough
 from backend.store.queries.registry import RegistryBlock
@@ -27,6 +28,11 @@ class Lot:
     @property
     def tonnes(self) -> int:
         return sum(interval.tonnes for interval in self.intervals)
+
+    @property
+    def ranges(self) -> tuple[SerialRange, ...]:
+        """The same serials as a registry counts them."""
+        return tuple(SerialRange.of(interval) for interval in self.intervals)
 
     @property
     def evidence_hash(self) -> bytes:

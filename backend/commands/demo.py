@@ -14,20 +14,14 @@ import typer
 from backend.audit.checker import run as run_audit
 from backend.audit.report import Status
 from backend.bridge.imports import import_export
-from backend.bridge.receipts import Terms
 from backend.bridge.selection import Lot
 from backend.commands.context import Context, clock
 from backend.commands.demo_market import MarketWalk
+from backend.commands.demo_registry import DemoRegistry
 from backend.commands.output import JSON_OPTION, emit, reporting, say
 from backend.commands.sample_registry import export_after
-from backend.commands.setup import WALLETS, text_hash
-from backend.commands.trust import (
-    DEFAULT_ACCOUNT,
-    DEFAULT_TERMS,
-    do_confirm,
-    do_tokenize,
-    select_lots,
-)
+from backend.commands.setup import WALLETS
+from backend.commands.trust import select_lots
 from backend.commands.venue import do_export
 from backend.commands.wallet import do_admit, do_close, do_retire, do_transfer
 from backend.domain.retirements import RetirementDetails
@@ -37,6 +31,7 @@ from backend.errors import CausewayError, NotFound
 from backend.store.custody import StoredReceipt
 from backend.store.queries import certificates, registry
 from backend.store.queries.certificates import Certificate
+from backend.store.queries.reserve import get_reserve
 
 SAMPLES = (
     "sample-verra-vcu-export.csv",
@@ -83,22 +78,27 @@ class Walk:
         self.id = secrets.token_hex(6)
         #: Serials that the registry retired in this run.
         self.retired: list[Interval] = []
+        self.registry = DemoRegistry(context)
 
     def run(self) -> None:
         """Every step in order."""
         self.import_samples()
         self.admit_wallets()
-        receipts = [self.tokenize(lot) for lot in self.new_lots()]
+        self.registry.open_accounts()
+        self.registry.choose_serials(itself=False)
+        receipts = [self.tokenize(lot, number) for number, lot in enumerate(self.new_lots(), 1)]
         for number, held in enumerate(receipts):
             self.trade(held, number)
         class_id = receipts[0].receipt.credit_class.token_id
         MarketWalk(self.context, self.id, class_id, self.step).run()
         expected = self.retire(receipts[0], "wallet-2", 1_234, private=False)
-        chosen = self.retire(receipts[-1], "wallet-3", 2_500, private=True)
         self.close(receipts[0], expected)
+        self.confirmed(expected, "The registry retired the expected serials")
+        self.registry.choose_serials(itself=True)
+        chosen = self.retire(receipts[-1], "wallet-3", 2_500, private=True)
         self.close(receipts[-1], chosen)
-        self.confirm_as_expected(expected)
-        self.confirm_other_serials(chosen, receipts[-1])
+        self.confirmed(chosen, "The registry retired others: expected and actual exchanged")
+        self.registry.choose_serials(itself=False)
         self.import_newer_export()
         self.audit()
 
@@ -163,17 +163,20 @@ class Walk:
 
     # ── custody ──────────────────────────────────────────────────────────────────────────────
 
-    def tokenize(self, lot: Lot) -> StoredReceipt:
-        """Trust, two signatures, mint."""
-        terms = Terms(text_hash(DEFAULT_ACCOUNT), text_hash(DEFAULT_TERMS))
+    def tokenize(self, lot: Lot, number: int) -> StoredReceipt:
+        """Deposit at the registry, two signatures, a reserve report that covers it, mint."""
         recipient = self.context.address("wallet-1")
-        held = do_tokenize(self.context, lot, recipient, terms)
+        held = self.registry.deposit(lot, recipient, f"demo-{self.id}-{number}")
         sent = self.context.log.get(held.transaction_key or "")
         transaction = sent.transaction_hash if sent else None
+        with self.context.database.read() as connection:
+            report = get_reserve(connection)
         facts = [
             f"{held.receipt.tonnes} t of {lot.rows[0].project_name}, {lot.credit_class}",
+            f"seen live in {self.registry.trust.account}",
             *(f"serials {interval}" for interval in lot.intervals),
             *(f"signed by {one.role} {one.signer}" for one in held.approvals),
+            f"covered by reserve report {report.sequence}: {report.tonnes} t",
             f"receipt {held.id}, minted in {transaction}",
             f"class {self.class_number(held)}, token id {lot.credit_class.token_id}",
         ]
@@ -259,28 +262,20 @@ class Walk:
             ],
         )
 
-    def confirm_as_expected(self, certificate_id: int) -> None:
-        """The registry retired exactly the expected serials."""
-        self._confirmed(certificate_id, None, "The registry retired the expected serials")
-
-    def confirm_other_serials(self, certificate_id: int, held: StoredReceipt) -> None:
-        """The registry took its own choice: the last serials of the block, not the first."""
-        with self.context.database.read() as connection:
-            found = certificates.get_certificate(connection, certificate_id)
-        tonnes = sum(piece.consumption.span.tonnes for piece in found.pieces)
-        block = held.receipt.intervals[-1]
-        actual = [Interval(Series.parse(str(block.series)), block.last - tonnes + 1, block.last)]
-        self._confirmed(
-            certificate_id, actual, "The registry retired others: expected and actual exchanged"
-        )
-
-    def _confirmed(self, certificate_id: int, actual: list[Interval] | None, title: str) -> None:
-        reference = f"SAMPLE-RET-{self.id}-{certificate_id}"
-        day = datetime.now(UTC).date()
-        done = do_confirm(self.context, certificate_id, reference, day, actual)
-        self.retired += [one for held in done for one in held.retirement.actual]
+    def confirmed(self, certificate_id: int, title: str) -> None:
+        """The worker asked the registry; custodian and attestor signed what it really retired."""
+        self.registry.ended("certificate", str(certificate_id), ("confirmed",))
         found = self.certificate(certificate_id)
-        facts = [f"{reference}, signed by custodian and attestor, {done[0].id}"]
+        runs = [run for piece in found.pieces for run in piece.serials]
+        self.retired += [
+            Interval(Series.parse(run.series), run.first, run.last)
+            for run in runs
+            if run.confirmation_id
+        ]
+        facts = [
+            f"{one.reference}, signed by custodian and attestor, {one.confirmation_id}"
+            for one in found.confirmations
+        ]
         facts += self.serials(found)
         facts.append(f"certificate {certificate_id}: {found.retirement.status}")
         self.step(title, facts, certificate=certificate_id)

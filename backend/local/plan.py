@@ -51,13 +51,16 @@ def command(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "backend.cli", *words)
 
 
-def default_plan(*, api_port: int, demo: bool = False) -> Plan:
+def default_plan(
+    *, api_port: int, demo: bool = False, registries: tuple[Service, ...] = ()
+) -> Plan:
     """What `causeway up` runs on one machine."""
     return Plan(
         migrate=Step("migrate", command("db", "migrate")),
         deploy=Step("deploy", command("deploy")),
         recover=Step("recover", command("index", "recover")),
         services=(
+            *registries,
             Service("worker", command("worker")),
             Service("watcher", command("watcher")),
             Service("sequencer", command("sequencer")),

@@ -19,11 +19,13 @@ from backend.local.postgres import Postgres
 from backend.local.processes import (
     Child,
     end_leftover,
+    free_port,
     identify,
     port_is_taken,
     spawn,
     tail,
 )
+from backend.local.registry import LocalRegistry
 from backend.local.run_file import HomeLock, RunFile
 from backend.local.set_aside import set_aside
 from backend.local.watchdog import Watchdog
@@ -66,9 +68,15 @@ def up(
     `settings` are `Settings.from_environment()`: endpoints in them switch the embedded service
     off. `fresh` sets the data of earlier runs aside first.
     """
-    plan = plan or default_plan(api_port=settings.api_port, demo=demo)
+    registry = None
+    if plan is None:
+        # On a chain of this machine alone the credits are samples, and so is their registry.
+        if settings.chain_url is None and settings.custody is None:
+            registry = LocalRegistry(settings.home, free_port())
+        services = (registry.service(),) if registry else ()
+        plan = default_plan(api_port=settings.api_port, demo=demo, registries=services)
     try:
-        Supervisor(settings, plan, say).run(fresh=fresh)
+        Supervisor(settings, plan, say, registry).run(fresh=fresh)
     except CausewayError as error:
         say(f"causeway up: {error.message}")
         return 1
@@ -78,7 +86,14 @@ def up(
 class Supervisor:
     """One run on one home. Single-threaded: children are tied to its main thread."""
 
-    def __init__(self, settings: Settings, plan: Plan, say: Say = _say) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        say: Say = _say,
+        registry: LocalRegistry | None = None,
+    ) -> None:
+        self._registry = registry
         self.settings = settings
         self.plan = plan
         self.home = settings.home
@@ -330,6 +345,9 @@ class Supervisor:
         # On a chain of this machine alone its worker plays custodian and attestor too.
         signers = settings.sign_as or (LOCAL_SIGNERS if self._anvil else None)
         fields |= {"sign_as": signers} if signers else {}
+        if self._registry is not None:
+            self._registry.write_custody()
+            fields["custody"] = str(self._registry.custody_file)
         supervisor = identify(os.getpid())
         if supervisor is None:
             raise LocalError("this process cannot be identified", pid=os.getpid())
