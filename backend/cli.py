@@ -6,6 +6,7 @@ import typer
 
 from backend.commands import (
     audit,
+    cad_trust,
     custody_terms,
     deliver,
     demo,
@@ -40,7 +41,7 @@ app = typer.Typer(
 for module in (
     services, venue, watch, demo, imports, trust, wallet, funds, market, lookup, audit,
     vocabulary, duplicates, facts, registry_simulator, custody_terms, tasks, quote, deliver,
-    reserve, statements, events,
+    reserve, statements, events, cad_trust,
 ):  # fmt: skip
     module.register(app)
 

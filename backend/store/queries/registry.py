@@ -352,6 +352,12 @@ def _block(row: Row[Any], uses: tuple[Use, ...]) -> RegistryBlock:
     )
 
 
+def series_names(connection: Connection) -> dict[int, str]:
+    """Number → name of every series."""
+    table = tables.series
+    return {row.id: row.name for row in connection.execute(select(table.c.id, table.c.name))}
+
+
 def list_lots(
     connection: Connection, *, programme: str | None = None, project: str | None = None
 ) -> list[Lot]:
