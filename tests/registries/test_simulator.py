@@ -193,6 +193,16 @@ def test_a_transfer_that_nobody_took_gives_the_credits_back(
     assert desk.simulator.answer_transfer(pending.registry_reference, "accept").status_code == 409
 
 
+def test_a_recipient_who_changes_their_mind_gets_what_waits(
+    desk: Desk, client: RegistryClient
+) -> None:
+    request = desk.transfer(1, 100)
+    for _ in range(2):
+        assert client.transfer(request).state is AnswerState.ACCEPTED
+    desk.simulator.open_account(desk.recipient, acceptance="accept")
+    assert client.transfer(request).state is AnswerState.DONE
+
+
 def test_a_move_between_sub_accounts_needs_nobodys_acceptance(
     desk: Desk, client: RegistryClient
 ) -> None:

@@ -52,6 +52,7 @@ class Admin:
             acceptance=str(body.get("acceptance", "manual")),
             acceptance_seconds=_number(body, "acceptance_seconds", 0),
         )
+        self._operations.reconsider()
         return {"account": name}
 
     def _issue(self, body: dict[str, Any]) -> Any:

@@ -137,7 +137,10 @@ class Operations:
                 self._carry_out(row["reference"])
                 moved += 1
             for row in ledger.execute(
-                "SELECT * FROM operations WHERE state = 'pending' ORDER BY due_at_ms, number"
+                "SELECT * FROM operations WHERE state = 'pending' "
+                "AND (due_at_ms <= ? OR expires_at < ?) ORDER BY due_at_ms, number",
+                now_ms,
+                now_ms // 1000,
             ):
                 moved += self._move_pending(row, now_ms)
         return moved
@@ -146,7 +149,7 @@ class Operations:
         """An end that lies before the recipient's answer wins, however late anybody looks."""
         recipient = self._recipient(json.loads(row["content"])["recipient"])
         acceptance = "manual" if recipient is None else recipient[0]["acceptance"]
-        answers_at = row["due_at_ms"]
+        answers_at = row["due_at_ms"] or 0
         expires_at_ms = row["expires_at"] * 1000
         if acceptance != "manual" and answers_at <= min(now_ms, expires_at_ms):
             if acceptance == "accept":
@@ -157,7 +160,22 @@ class Operations:
         if expires_at_ms < now_ms:
             self._give_back(row["reference"], "expired", "the recipient did not answer in time")
             return True
+        if acceptance == "manual":
+            self._wait(row["reference"])
         return False
+
+    def _wait(self, reference: str) -> None:
+        """Nothing happens by itself any more, but the end: not looked at at every request."""
+        self._ledger.execute(
+            "UPDATE operations SET due_at_ms = NULL WHERE reference = ?", reference
+        )
+
+    def reconsider(self) -> None:
+        """A recipient's rule may have changed: look at what waits for one again."""
+        self._ledger.execute(
+            "UPDATE operations SET due_at_ms = ? WHERE state = 'pending' AND due_at_ms IS NULL",
+            self._ledger.now_ms(),
+        )
 
     def _carry_out(self, reference: str) -> None:
         """Do one queued operation now, or refuse it for ever."""
