@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,20 @@ def import_files(
     no known layout; of several files the highest.
     """
     worst = 0
-    context = None if dry else Context.load(as_json)
-    for path in files:
-        if context is None:
-            document, code = dry_run(path)
-            text = json.dumps(document) if as_json else ""
-        else:
-            document, code = _import(context, path, as_json)
-            text = json.dumps(jsonable(document)) if as_json else ""
-        if as_json:
-            sys.stdout.write(text + "\n")
-        else:
-            _describe(document)
-        worst = max(worst, code)
+    with ExitStack() as stack:
+        context = None if dry else stack.enter_context(Context.load(as_json))
+        for path in files:
+            if context is None:
+                document, code = dry_run(path)
+                text = json.dumps(document) if as_json else ""
+            else:
+                document, code = _import(context, path, as_json)
+                text = json.dumps(jsonable(document)) if as_json else ""
+            if as_json:
+                sys.stdout.write(text + "\n")
+            else:
+                _describe(document)
+            worst = max(worst, code)
     raise typer.Exit(worst)
 
 

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 import orjson
+from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from backend.domain.credits import Facts, Kind, ProjectRecord, Status, VolumeRecord
@@ -194,3 +195,39 @@ def merge_entries(
         counts["new"] += driver.execute(staging.sql(added), values).rowcount
     counts["unchanged"] -= counts["updated"] + counts["new"]
     return counts
+
+
+#: Series whose issuances are volumes and of which this import said something: what is retired in
+#: them can be numbered, what was issued only summed.
+_OVERDRAWN = """
+    SELECT v.series_id, s.name, sum(v.kilograms) AS issued, gone.kilograms
+      FROM registry_volumes v JOIN series s ON s.id = v.series_id
+     CROSS JOIN LATERAL (
+        SELECT 1000 * sum(upper(b.block) - lower(b.block)) AS kilograms,
+               bool_or(b.last_import = %(import)s) AS touched
+          FROM registry_blocks b WHERE b.series_id = v.series_id AND b.kind = 'retirement') gone
+     WHERE v.kind = 'issuance'
+     GROUP BY v.series_id, s.name, gone.kilograms, gone.touched
+    HAVING gone.kilograms > sum(v.kilograms)
+       AND (gone.touched OR bool_or(v.last_import = %(import)s))
+     ORDER BY s.name
+"""
+
+
+def record_overdrawn(connection: Connection, import_id: int) -> int:
+    """Write a contradiction for each series of which more is retired than was issued."""
+    driver = raw(connection)
+    found = driver.execute(_OVERDRAWN, {"import": import_id}).fetchall()
+    for series_id, name, issued, gone in found:
+        issued, gone = int(issued), int(gone)
+        driver.execute(
+            "INSERT INTO contradictions (import_id, series_id, description, detail)"
+            " VALUES (%s, %s, %s, %s)",
+            [
+                import_id,
+                series_id,
+                f"{gone:,} kg are retired in {name}, {issued:,} kg were issued",
+                Jsonb({"kind": "overdrawn", "issued_kilograms": issued, "gone_kilograms": gone}),
+            ],
+        )
+    return len(found)

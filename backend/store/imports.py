@@ -27,7 +27,13 @@ from backend.store.block_changes import Planner, apply_plan, known_beside
 from backend.store.block_rows import STAGED, Labels, RowWriter
 from backend.store.copying import copy_rows
 from backend.store.database import LOCK_IMPORT, Database, lock, raw
-from backend.store.entries import merge_entries, project_line, stage_entries, volume_line
+from backend.store.entries import (
+    merge_entries,
+    project_line,
+    record_overdrawn,
+    stage_entries,
+    volume_line,
+)
 from backend.store.import_checks import WITHIN, judge, parameters
 from backend.store.import_rows import Bounds, Rival, Staging, series_of
 from backend.store.retired_in_trust import record_retired_in_trust
@@ -444,6 +450,7 @@ class _Merge:
             for (done,) in driver.execute(f"SELECT counts FROM {steps}", [self._row.id]):
                 counts.update(done)
             counts.update(merged)
+            counts["contradictions"] += record_overdrawn(connection, self._row.id)
             driver.execute(f"DELETE FROM {steps}", [self._row.id])
             self._staging.drop(connection)
             merge = {name: counts[name] for name in _COUNTS}

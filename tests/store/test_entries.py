@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from backend.domain.credits import Facts, Kind, ProjectRecord, Status, VolumeRecord
-from backend.domain.serials import Series
+from backend.domain.serials import Interval, Series
 from backend.registries.merge import plan_merge
 from backend.store.database import Database
 from backend.store.entries import projects_said, volumes_said
 from backend.store.imports import Batch, ExportFile, ImportResult, save_import
-from tests.store.rows import LABELS
+from tests.store.rows import LABELS, gold
+from tests.store.rows import save as save_rows
 
 pytestmark = pytest.mark.integration
 VOLUME = VolumeRecord(
@@ -111,3 +112,23 @@ def test_a_projects_newer_status_is_an_update_and_a_repeated_row_is_no_project(
     assert (second.new, second.updated) == (0, 1)
     [change] = history(database)
     assert (change.before["status"], change.after["status"]) == ("Registered", "Completed")
+
+
+def test_more_retired_in_a_series_than_its_issuances_sum_up_to_is_a_contradiction(
+    database: Database,
+) -> None:
+    series = Series("CERCARBONO", (), "CDC_1_1")
+    issued = replace(VOLUME, programme="CERCARBONO", kilograms=100_000, series=series)
+    assert save(database, "a", volumes=[issued]).contradictions == 0
+    cut = replace(
+        gold(1, 60, Kind.RETIREMENT),
+        programme="CERCARBONO",
+        interval=Interval(series, 1, 60),
+        batch=None,
+    )
+    assert save_rows(database, [cut], "b").contradictions == 0
+    more = replace(cut, interval=Interval(series, 61, 101))
+    assert save_rows(database, [more], "c").contradictions == 1
+    # It is said when something new is said of the series, not by every import.
+    assert save_rows(database, [more], "d").contradictions == 0
+    assert save(database, "e", volumes=[replace(issued, kilograms=101_000)]).contradictions == 0
