@@ -15,7 +15,7 @@ from backend.domain.classes import CreditClass
 from backend.domain.custody import MAX_INTERVALS
 from backend.domain.registry_requests import SerialRange, check_reference
 from backend.domain.serials import merge, subtract
-from backend.errors import InvalidValue, RuleError
+from backend.errors import DuplicateOpen, InvalidValue, RuleError
 from backend.store.custody import Custody, ReceiptState
 from backend.store.flows import Flow
 from backend.store.holdings import imported_classes
@@ -133,13 +133,18 @@ class DepositFlow:
             until = self._parts.services.chain_time() + terms.valid_seconds
             content = {**flow.content, "valid_until": until}
             flow = self._parts.flows.move(flow, flow.state, content=content)
-        held = self._parts.receipts.draft(
-            lot,
-            str(flow.content["recipient"]),
-            terms,
-            valid_until=int(until),
-            confirmed=lot.intervals,
-        )
+        try:
+            held = self._parts.receipts.draft(
+                lot,
+                str(flow.content["recipient"]),
+                terms,
+                valid_until=int(until),
+                confirmed=lot.intervals,
+            )
+        except DuplicateOpen as error:
+            # A person has to decide first: nothing of the project is minted until then.
+            self._parts.flows.wait(flow, SLOW_SECONDS, error.message)
+            return
         content = {**flow.content, "receipt": held.id}
         self._parts.flows.move(flow, "receipt", content=content, class_id=lot.credit_class.token_id)
 

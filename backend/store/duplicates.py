@@ -23,6 +23,7 @@ from backend.store.queries.duplicates import DuplicateCase, get_case, open_dupli
 from backend.store.tables import registry_blocks
 
 DISTINCT, DUPLICATE = "distinct", "duplicate"
+_FEW = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +75,12 @@ def merge_listings(connection: Connection, listings: Mapping[Key, Listing]) -> s
         merged = held[key] | listing if key in held else listing
         if merged != held.get(key):
             changed[key] = merged
-    table = tables.project_listings
-    for start in range(0, len(changed), 5_000):
-        values = [
-            {
-                "source": key.source,
-                "programme": key.programme,
-                "project": key.project,
-                "listing": listing.as_json(),
-            }
-            for key, listing in list(changed.items())[start : start + 5_000]
-        ]
-        query = insert(table).values(values)
-        connection.execute(
-            query.on_conflict_do_update(
-                index_elements=["source", "programme", "project"],
-                set_={"listing": query.excluded.listing},
-            )
+    with raw(connection).cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO project_listings (source, programme, project, listing)"
+            " VALUES (%s, %s, %s, %s) ON CONFLICT (source, programme, project)"
+            " DO UPDATE SET listing = excluded.listing",
+            [(*key, Jsonb(listing.as_json())) for key, listing in changed.items()],
         )
     return set(changed)
 
@@ -99,7 +89,9 @@ def load_listings(connection: Connection, keys: Iterable[Key] | None = None) -> 
     """Stored listings; all of them, or those of some keys."""
     table = tables.project_listings
     query = select(table)
-    if keys is not None:
+    keys = None if keys is None else list(keys)
+    # A statement of thousands of keys takes longer than reading everything.
+    if keys is not None and len(keys) <= _FEW:
         wanted = tuple_(table.c.source, table.c.programme, table.c.project)
         query = query.where(wanted.in_(list(keys)))
     found = {}
