@@ -131,11 +131,11 @@ def test_an_instruction_is_checked_before_the_signature_and_bound_to_the_certifi
     path = tmp_path / "instruction.json"
     path.write_text(json.dumps(content))
     words = ("retire", "1", "1kg", "--from", "wallet-1", "--instruction", str(path))
-    before = causeway.json("holdings", "wallet-1")
+    before = causeway.json("holdings", "wallet-1")["holdings"]
     refused = causeway.json(*words, expect=1)
     assert refused["error"] == "programme-forbids"
     assert refused["values"]["fields"] == ["scheme_period"]
-    assert causeway.json("holdings", "wallet-1") == before
+    assert causeway.json("holdings", "wallet-1")["holdings"] == before
 
     path.write_text(json.dumps(content | {"scheme_period": "2024-2026"}))
     (certificate,) = causeway.json(*words, "--request", "told")["certificates"]
