@@ -421,7 +421,7 @@ class ImportModel(Model):
     rows: Integer
     accepted: Integer
     rejected: Integer
-    state: Literal["reading", "merging", "done"]
+    state: Literal["reading", "merging", "done", "abandoned"]
     finished_at: datetime | None
 
 

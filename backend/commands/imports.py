@@ -14,7 +14,9 @@ import typer
 from backend.bridge.imports import import_export
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, jsonable, progress, reporting, say, table
+from backend.errors import InvalidValue
 from backend.registries.summary import dry_run
+from backend.store.imports import discard_import
 from backend.store.queries import registry
 
 #: A person is shown so many lines of a kind; programs get all of them.
@@ -136,11 +138,18 @@ def _describe_speed(document: dict[str, Any]) -> None:
 
 def list_imports(
     import_id: int | None = typer.Argument(None, metavar="[ID]", help="One import, in full."),
+    discard: bool = typer.Option(
+        False, "--discard", help="Give up this import, which was interrupted."
+    ),
     limit: int = typer.Option(20, min=1, max=200, help="How many, the newest first."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Imports with their reports, the newest first; unfinished ones say how far they are."""
     with reporting(as_json), Context.load(as_json) as context:
+        if discard:
+            if import_id is None:
+                raise InvalidValue("ID", "", "is needed to give up an import")
+            discard_import(context.database, import_id)
         with context.database.read() as connection:
             if import_id is None:
                 found = list(registry.list_imports(connection, limit=limit).items)
@@ -172,9 +181,11 @@ def _list(found: Sequence[registry.Import]) -> None:
         ],
     )  # fmt: skip
     for one in found:
-        if one.state != "done":
-            say(f"import {one.id} was interrupted while {one.state}: `causeway import` of the same"
-                " file goes on with it")  # fmt: skip
+        if one.state in ("reading", "merging"):
+            say(
+                f"import {one.id} is {one.state}, or was interrupted then: `causeway import` of the"
+                f" same file goes on with it, `causeway imports {one.id} --discard` gives it up"
+            )
 
 
 def _counts(one: registry.Import) -> tuple[int, int, int, int]:
@@ -190,8 +201,8 @@ def _counts(one: registry.Import) -> tuple[int, int, int, int]:
 
 def _describe_import(one: registry.Import) -> None:
     say(f"import {one.id} of {one.imported_at:%Y-%m-%d %H:%M:%S %Z}, {one.state}, {one.sha256}")
-    if one.state == "reading":
-        say(f"  {one.rows:,} rows staged so far; `causeway import` of the same file goes on")
+    if not one.report:
+        say(f"  {one.rows:,} rows of {one.file_name} were staged")
         return
     merge = dict(one.report.get("merge", {}))
     contradictions = merge.pop("contradictions", 0)

@@ -60,7 +60,7 @@ def newly_said(connection: Connection, everything: bool = False) -> list[Said]:
     driver.execute(
         # An import that was interrupted may still say something under its old number.
         "UPDATE duplicate_progress SET import_id = (SELECT coalesce("
-        "min(id) FILTER (WHERE state <> 'done') - 1, max(id), 0) FROM imports)"
+        "min(id) FILTER (WHERE state IN ('reading', 'merging')) - 1, max(id), 0) FROM imports)"
     )
     return said
 

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from backend.domain.credits import BlockRecord, ProjectRecord, VolumeRecord
 from backend.domain.serials import Series
+from backend.errors import Conflict, NotFound
 from backend.store import tables
 from backend.store.backing_index import ensure_series
 from backend.store.block_changes import Planner, apply_plan, known_beside
@@ -146,6 +147,29 @@ def save_import(
         if found is None or found.state == "reading":
             found = _Reading(database, export, found, labels, progress).run()
         return _Merge(database, found.id, plan, labels, progress).run()
+
+
+def discard_import(database: Database, import_id: int) -> None:
+    """Give up an import that was interrupted; what its finished steps merged stays, and is true.
+
+    Afterwards the same file can be imported anew. Raises NotFound, and Conflict when it is done.
+    """
+    table = tables.imports
+    with database.hold(LOCK_IMPORT), database.begin() as connection:
+        found = connection.execute(select(table).where(table.c.id == import_id)).first()
+        if found is None:
+            raise NotFound(f"no import has the id {import_id}", import_id=str(import_id))
+        if found.state in ("done", "abandoned"):
+            raise Conflict(f"import {import_id} is {found.state}: there is nothing to give up",
+                           import_id=str(import_id), state=found.state)  # fmt: skip
+        Staging(import_id).drop(connection)
+        driver = raw(connection)
+        driver.execute("DELETE FROM import_steps WHERE import_id = %s", [import_id])
+        driver.execute(
+            "UPDATE imports SET state = 'abandoned', sha256 = sha256 || ':' || id, progress = '{}'"
+            " WHERE id = %s",
+            [import_id],
+        )
 
 
 def _find(database: Database, sha256: str) -> Row[Any] | None:

@@ -72,7 +72,8 @@ imports = Table(
     Column("accepted", Integer, nullable=False),
     Column("rejected", Integer, nullable=False),
     Column("report", JSONB, nullable=False),
-    # `reading` while rows are staged, `merging` while they are applied, then `done`.
+    # `reading` while rows are staged, `merging` while they are applied, then `done`; `abandoned`
+    # when an interrupted one was given up, its `sha256` then ends in `:` and its id.
     Column("state", Text, nullable=False, server_default="done"),
     Column("progress", JSONB, nullable=False, server_default=text("'{}'")),
     Column("finished_at", DateTime(timezone=True)),

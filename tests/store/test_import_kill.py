@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from backend.bridge.imports import import_export
+from backend.errors import Conflict, NotFound
 from backend.store.database import Database
+from backend.store.imports import discard_import
 from scripts.ledger_files import write_ledger
 from tests.store import import_and_die
 
@@ -143,3 +145,24 @@ def test_an_import_killed_while_it_was_read_lets_others_pass_and_can_still_go_on
 
     assert [line for line in said if "going on after row 80" in line]
     assert first["changes"]["new"] == second["changes"]["new"] == 240
+
+
+@pytest.mark.parametrize(("moment", "merged"), [("staged", 0), ("merged", 96)])
+def test_an_interrupted_import_can_be_given_up_and_its_file_imported_anew(
+    moment: str, merged: int, database: Database, ledger: tuple[Path, Path]
+) -> None:
+    issuances, _ = ledger
+    die(database, issuances, moment, 2)
+    with database.read() as connection:
+        import_id = connection.execute(text("SELECT id FROM imports")).scalar_one()
+
+    discard_import(database, import_id)
+
+    assert left_over(database) == []
+    with pytest.raises(Conflict, match="abandoned"):
+        discard_import(database, import_id)
+    with pytest.raises(NotFound):
+        discard_import(database, import_id + 1)
+    document, said = run(database, issuances)
+    assert not [line for line in said if "going on" in line]
+    assert (document["changes"]["new"], document["changes"]["unchanged"]) == (240 - merged, merged)

@@ -91,7 +91,8 @@ class RegistryBlock:
 class Import:
     """One imported file. `report` holds its figures and the rows it refused.
 
-    `state` is `done`, or `reading` or `merging` while it is under way or was interrupted; `rows`,
+    `state` is `done`, `reading` or `merging` while it is under way or was interrupted, or
+    `abandoned` when it was given up then (`sha256` ends in `:` and the id); `rows`,
     `accepted` and `rejected` are those read so far.
     """
 
