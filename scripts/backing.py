@@ -12,11 +12,13 @@ from eth_utils.crypto import keccak
 
 from backend.chain import calls
 from backend.chain.contracts import Contracts
+from backend.chain.events import EventDecoder
 from backend.chain.keys import Key, sign_digest
 from backend.domain.custody import Receipt
 from backend.domain.reserve import (
     ClassReserve,
     Liabilities,
+    Liability,
     LiveBlock,
     ReserveProof,
     ReserveReport,
@@ -50,9 +52,37 @@ def proof_of(tree: ReserveTree, receipt: Receipt) -> ReserveProof:
 
 
 def report_of(tree: ReserveTree, sequence: int, as_of: int, chain_block: int) -> ReserveReport:
-    """A report of this reserve that says nothing of liabilities."""
+    """A report of this reserve when nothing is outstanding."""
+    return _report(tree, sequence, as_of, chain_block, Liabilities(()))
+
+
+def _report(
+    tree: ReserveTree, sequence: int, as_of: int, chain_block: int, owed: Liabilities
+) -> ReserveReport:
     evidence = keccak(text="reserve of a test")
-    return ReserveReport.of(sequence, as_of, chain_block, tree, Liabilities(()), evidence)
+    return ReserveReport.of(sequence, as_of, chain_block, tree, owed, evidence)
+
+
+def outstanding(contracts: Contracts, block: int) -> Liabilities:
+    """Every balance at a chain block, added up from the token's transfers."""
+    deployment = contracts.deployment
+    logs = contracts.rpc.get_logs(
+        [deployment["CarbonCredits"]], deployment.deployed_at_block, block
+    )
+    held: dict[tuple[int, str], int] = defaultdict(int)
+    for event in EventDecoder(deployment).decode(logs):
+        args = event.args
+        if event.name == "TransferSingle":
+            moves = [(args["id"], args["value"])]
+        elif event.name == "TransferBatch":
+            moves = list(zip(args["ids"], args["values"], strict=True))
+        else:
+            continue
+        for class_id, kilograms in moves:
+            for account, change in ((args["from"], -kilograms), (args["to"], kilograms)):
+                if int(account, 16):
+                    held[class_id, account] += change
+    return Liabilities.of(Liability(*key, kilograms) for key, kilograms in held.items())
 
 
 def report_call(contracts: Contracts, tree: ReserveTree, signers: Sequence[Key]) -> bytes:
@@ -60,7 +90,8 @@ def report_call(contracts: Contracts, tree: ReserveTree, signers: Sequence[Key])
     head = contracts.rpc.block("latest")
     assert head is not None
     sequence = contracts.reserve().sequence + 1
-    report = report_of(tree, sequence, head.timestamp, head.number)
+    owed = outstanding(contracts, head.number)
+    report = _report(tree, sequence, head.timestamp, head.number, owed)
     deployment = contracts.deployment
     digest = report.digest(signing_domain(deployment.chain_id, deployment["Reserve"]))
     signatures = [(key.address, sign_digest(key.private_key, digest)) for key in signers]

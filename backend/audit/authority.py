@@ -12,13 +12,78 @@ from backend.audit.evidence import Evidence
 from backend.audit.ledger import Ledger, class_identity
 from backend.audit.register import show
 from backend.audit.report import Findings
-from backend.domain import custody, eip712, records
+from backend.domain import custody, deliveries, eip712, programme_events, records, reserve
 from backend.domain.events import ChainEvent
 
 #: Roles as the contracts number them; 1 and 2 mean other things in `Trust` and `LegalOrders`.
 NO_ROLE, FIRST, SECOND = 0, 1, 2
-#: Contracts whose acts custodians and attestors sign, and the types that they sign there.
-_SIGNED = {"Trust": custody.TYPES, "RegistryRecords": records.TYPES}
+#: Contracts whose acts custodians and attestors sign: the module of their types and domain.
+_SIGNED: Mapping[str, Any] = {
+    "Trust": custody,
+    "RegistryRecords": records,
+    "Reserve": reserve,
+    "Deliveries": deliveries,
+    "ProgrammeEvents": programme_events,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A signed act: the function, the argument that is signed ("": the first), its type.
+
+    `digest_name`: where the event has the digest, "" when it has none; `names` are the fields of
+    the signed struct that the event repeats under their own names.
+    """
+
+    function: str
+    argument: str
+    kind: str
+    digest_name: str
+    names: tuple[str, ...]
+
+
+_OF_DELIVERY = ("deliveryId", "registryReference", "registryDate", "evidenceHash")
+#: Acts other than mints and confirmations, by the event that tells of them.
+_ACTS: Mapping[str, Act] = {
+    "RegistryFailureRecorded": Act(
+        "recordRegistryFailure", "failure", "RegistryFailure", "failureId",
+        ("classId", "firstPosition", "tonnes", "reason", "registryDate", "evidenceHash"),
+    ),
+    "MadeGoodRecorded": Act(
+        "recordMadeGood", "madeGood", "MadeGood", "madeGoodId",
+        ("classId", "firstPosition", "tonnes", "substituteClass", "substitutes",
+         "registryReference", "registryDate", "evidenceHash"),
+    ),
+    "ReserveReported": Act(
+        "report", "newReport", "ReserveReport", "reportId",
+        ("sequence", "asOf", "chainBlock", "root", "tonnes", "liabilitiesRoot",
+         "liabilitiesKilograms", "evidenceHash"),
+    ),
+    "DeliveryRejected": Act(
+        "reject", "rejection", "Rejection", "", ("deliveryId", "reason", "evidenceHash")
+    ),
+    "DeliveryFinalised": Act("finalise", "finalisation", "Finalisation", "", _OF_DELIVERY),
+    "DeliveryBreakRecorded": Act("recordBreak", "finalisation", "Finalisation", "", _OF_DELIVERY),
+    "ProgrammeEventPublished": Act(
+        "publish", "", "ProgrammeEvent", "eventId",
+        ("classId", "kind", "subject", "reason", "asOf", "evidenceHash"),
+    ),
+    "PositionsInvalidated": Act(
+        "invalidate", "", "Invalidation", "eventId",
+        ("classId", "firstPosition", "tonnes", "reason", "asOf", "evidenceHash"),
+    ),
+    "PositionsSubstituted": Act(
+        "substitute", "", "Substitution", "eventId",
+        ("classId", "serials", "reason", "asOf", "evidenceHash"),
+    ),
+    "ConversionOpened": Act(
+        "convert", "", "Conversion", "conversionId",
+        ("fromClass", "kind", "firstPosition", "tonnes", "root", "chainBlock", "reason", "asOf",
+         "evidenceHash"),
+    ),
+}  # fmt: skip
+#: What a custodian does alone.
+_OF_CUSTODIAN = ("DeliveryBegun", "DeliveryDispatched")
 
 
 @dataclass(slots=True)
@@ -63,7 +128,7 @@ class Approval:
 
 @dataclass(slots=True)
 class Authority:
-    """Checks the signatures of `Trust` and `RegistryRecords`; counts what it saw."""
+    """Checks the signatures of custodians and attestors, everywhere; counts what it saw."""
 
     findings: Findings
     evidence: Evidence
@@ -76,13 +141,15 @@ class Authority:
 
     def _domain(self, contract: str) -> eip712.SigningDomain:
         address = self.evidence.deployment.contracts[contract].address
-        make = custody.signing_domain if contract == "Trust" else records.signing_domain
-        return make(self.evidence.deployment.chain_id, address)
+        made: eip712.SigningDomain = _SIGNED[contract].signing_domain(
+            self.evidence.deployment.chain_id, address
+        )
+        return made
 
     def check(self) -> None:
         """Walk the history in log order; then compare the roles now with what is stored."""
         events = [event for event in self.evidence.events if event.contract in _SIGNED]
-        acts = ("ReceiptMinted", "RegistryRetirementRecorded")
+        acts = {"ReceiptMinted", "RegistryRetirementRecorded", *_ACTS}
         self.evidence.transactions(e.transaction_hash for e in events if e.name in acts)
         times = self.evidence.times(e.block_number for e in events if e.name == "ReceiptMinted")
         for event in events:
@@ -94,6 +161,10 @@ class Authority:
                 self._confirmation(event)
             elif event.name == "ReceiptCancelled":
                 self._cancellation(event)
+            elif event.name in _ACTS:
+                self._act(event, _ACTS[event.name])
+            elif event.name in _OF_CUSTODIAN:
+                self._custodian(event, event.args["custodian"])
         check_stored_roles(self.findings, self.evidence, self.roles)
 
     def _mint(self, event: ChainEvent, chain_time: int) -> None:
@@ -151,6 +222,22 @@ class Authority:
             )  # fmt: skip
             self._report(approval, [name for name in names if signed[name] != args[name]])
 
+    def _act(self, event: ChainEvent, act: Act) -> None:
+        """Any other signed act: enough of each role, over exactly what the event says."""
+        approval = Approval(event, act.function, act.digest_name, (), {})
+        signed = self._signed(approval, act.argument, act.kind, act.names)
+        if signed is not None:
+            differing = [name for name in act.names if signed[name] != event.args[name]]
+            self._report(approval, differing)
+
+    def _custodian(self, event: ChainEvent, custodian: str) -> None:
+        """A phase of a delivery that a custodian opens alone."""
+        if self.roles.roles.get(custodian, NO_ROLE) != FIRST:
+            self.findings.broken(
+                "L5", f"{event.name} of delivery {event.args['deliveryId']} by {custodian}, who "
+                "was no custodian", event,
+            )  # fmt: skip
+
     def _cancellation(self, event: ChainEvent) -> None:
         signer = event.args["signer"]
         if self.roles.counts([signer])[0]:
@@ -166,11 +253,16 @@ class Authority:
                 approval.event, approval.serials, **approval.amounts,
             )  # fmt: skip
 
-    def _signed(self, approval: Approval, argument: str, kind: str) -> Mapping[str, Any] | None:
-        """Check signers and thresholds; the struct that was signed where the call is known."""
+    def _signed(
+        self, approval: Approval, argument: str, kind: str, names: Sequence[str] = ()
+    ) -> Mapping[str, Any] | None:
+        """Check signers and thresholds; the struct that was signed where the call is known.
+
+        An event without the digest is told from others of its kind by the fields `names`.
+        """
         self.acts += 1
         event = approval.event
-        digest_text: str = event.args[approval.digest_name]
+        digest_text: str = event.args.get(approval.digest_name, "")
         emitted: list[str] = event.args["signers"]
         self._check_roles(approval, emitted)
         found = self.calls.of(event.contract, event.transaction_hash)
@@ -180,16 +272,19 @@ class Authority:
         for call in found:
             if call.function != approval.function:
                 continue
-            types = _SIGNED[event.contract]
-            message = as_message(types, kind, call.args[argument])
+            types = _SIGNED[event.contract].TYPES
+            signed: Mapping[str, Any] = call.args[argument or next(iter(call.args))]
+            message = as_message(types, kind, signed)
             digest = eip712.digest(self._domain(event.contract), types, kind, message)
-            if "0x" + digest.hex() != digest_text:
+            if digest_text and "0x" + digest.hex() != digest_text:
+                continue
+            if not digest_text and any(signed[name] != event.args[name] for name in names):
                 continue
             self._check_signatures(approval, call, digest, emitted)
-            signed: Mapping[str, Any] = call.args[argument]
             return signed
         self.findings.broken(
-            "L5", f"{event.name}: no call of its transaction hashes to {digest_text}", event,
+            "L5", f"{event.name}: no call of its transaction hashes to "
+            f"{digest_text or 'what it says'}", event,
             approval.serials, **approval.amounts,
         )  # fmt: skip
         return None

@@ -11,8 +11,9 @@ from pathlib import Path
 from backend.audit.acknowledged import Promised, read_acknowledgements
 from backend.audit.authority import Authority
 from backend.audit.backing import check_backing
+from backend.audit.bridge import Bridge
 from backend.audit.calls import Calls
-from backend.audit.code import AUDITED, check_code, require_deployment
+from backend.audit.code import AUDITED, MODULES, check_code, require_deployment
 from backend.audit.conservation import check_conservation
 from backend.audit.custody import CustodyStatement, read_statement
 from backend.audit.evidence import Evidence, Progress, gather
@@ -37,8 +38,8 @@ ATTEMPTS = 3
 HOLDS = {
     "L1": "supply, counters and balances: events, views and each other agree in every class",
     "L2": "no serial lies in two blocks; register, blocks and positions are as published",
-    "L3": "every credit outstanding is live in the registry exports given; reserve reports come "
-    "with a later version",
+    "L3": "every mint was proven from a fresh reserve report that covers it; nothing stands on a "
+    "dead serial or consumed one; where exports were given, every credit outstanding is live there",
     "L4": "certificates and confirmations are as published and follow each other without gap",
     "L5": "every mint, confirmation, act of law, transfer, fill, withdrawal and settlement was "
     "signed by those entitled then, who were appointed as the deployment file says or after the "
@@ -48,7 +49,7 @@ HOLDS = {
     "L7": "every account adds up from the events as it is stored, and the Exchange holds at least "
     "their sum in every asset",
     "L8": "nobody is frozen but by a published order; every claim, exit and retirement goes "
-    "through while paused",
+    "through while paused; holds stopped what they must, deliveries kept their deadlines",
     "L9": "the journal is one chain of signed entries, holds the facts of the chain in their "
     "order, and replayed gives what was settled, voided and anchored",
     "L10": "receipts, certificates, confirmations, orders, deposits, trades and withdrawals took "
@@ -119,7 +120,8 @@ def run(
 
 def _judged(deployment: Deployment) -> list[str]:
     """The contracts whose logs are read: a registry may stand without an Exchange."""
-    return [*AUDITED, *({EXCHANGE} & deployment.contracts.keys() - set(AUDITED))]
+    more = [name for name in (*MODULES, EXCHANGE) if name in deployment.contracts]
+    return [*AUDITED, *(name for name in more if name not in AUDITED)]
 
 
 def _compile(wanted: bool, cache: Path | None) -> tuple[dict[str, CompiledContract] | None, str]:
@@ -142,19 +144,15 @@ def judge(
         findings.unreadable(
             "L11", f"an event is not what its name says: {problem}", transaction, block
         )
-    for event in evidence.events:
-        if event.contract in ("Trust", "RegistryRecords"):
-            if event.name == "RegistryRetirementRecorded":
-                ledger.require_retired(event)
-            register.apply(event)
-        elif event.contract in ("CarbonCredits", "RetirementCertificates"):
-            ledger.apply(event)
+    books = Bridge(evidence, ledger)
+    books.replay()
     check_conservation(findings, evidence, ledger)
     check_serials(findings, evidence, ledger)
-    check_backing(findings, ledger, statement)
+    check_backing(findings, ledger, statement, books)
     check_finality(findings, evidence, ledger)
     check_once(findings, evidence, ledger)
     calls = Calls(evidence)
+    books.check(calls)
     _check_signatures(findings, evidence, ledger, calls)
     _check_exchange(findings, evidence, ledger, calls, given or _Files())
     return findings

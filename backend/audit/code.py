@@ -32,6 +32,9 @@ AUDITED = (
     "Exchange",
 )
 
+#: Of a deployment with the bridge's other direction: deliveries and what programmes do.
+MODULES = ("Gaps", "Deliveries", "ProgrammeEvents")
+
 
 def require_deployment(rpc: Rpc, deployment: Deployment) -> None:
     """Raises DeploymentMismatch unless this chain has code at every address of the file."""

@@ -29,6 +29,8 @@ def check_conservation(findings: Findings, evidence: Evidence, ledger: Ledger) -
         supply_kilograms=sum(held.positions.supply_kilograms for held in classes),
         minted_kilograms=sum(held.minted_kilograms for held in classes),
         retired_kilograms=sum(held.retired_kilograms for held in classes),
+        delivered_kilograms=sum(held.burnt_kilograms - held.refunded_kilograms for held in classes),
+        passed_tonnes=sum(held.passed_tonnes for held in classes),
     )
     findings.count(
         "L11",
@@ -112,10 +114,14 @@ def _check_classes(
     )
     for held, supply, stored in zip(classes, supplies, counters, strict=True):
         serials = ledger.register.serials(held.id, held.positions.exited, held.positions.minted)
-        derived = held.minted_kilograms - held.retired_kilograms
+        came = held.minted_kilograms + held.refunded_kilograms
+        derived = came - held.retired_kilograms - held.burnt_kilograms
         for name, amount in (
             ("the supply is not (minted − exited) × 1000 + dust", supply),
-            ("kilograms minted minus retired are not the supply", derived),
+            (
+                "kilograms minted and refunded minus retired and delivered are not the supply",
+                derived,
+            ),
             ("the balances do not add up to the supply", sums[held.id]),
         ):
             if amount != held.positions.supply_kilograms:

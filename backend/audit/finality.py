@@ -6,11 +6,13 @@ from typing import Any
 
 from backend.audit.evidence import Evidence, View, ViewFailed
 from backend.audit.ledger import CERTIFICATES_PER_CLASS, Ledger, Retirement
-from backend.audit.register import Confirmation, show
+from backend.audit.register import show
 from backend.audit.report import Findings
 from backend.audit.texts import details_hash
+from backend.domain.assignment import SettledRange
 from backend.domain.events import ChainEvent
 from backend.domain.records import Settled
+from backend.domain.serials import merge
 
 _RECORDS = "RegistryRecords"
 #: `ReceiptStatus` of the contract.
@@ -22,13 +24,16 @@ def check_finality(findings: Findings, evidence: Evidence, ledger: Ledger) -> No
     _check_certificates(findings, evidence, ledger)
     _check_mints(findings, ledger)
     _check_details(findings, ledger)
-    _check_confirmations(findings, evidence, ledger)
+    _check_settled(findings, evidence, ledger)
+    _check_made_good(findings, ledger)
     findings.count(
         "L4",
         certificates=len(ledger.certificates),
         retired_kilograms=sum(held.retired_kilograms for held in ledger.classes.values()),
         published_details=len(ledger.details),
         confirmations=len(ledger.register.confirmations),
+        failures=len(ledger.register.failures),
+        made_good=len(ledger.register.made_good),
     )
 
 
@@ -136,36 +141,47 @@ def _check_details(findings: Findings, ledger: Ledger) -> None:
         published.setdefault(certificate_id, event)
 
 
-def _check_confirmations(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
-    """Confirmed positions are stored as confirmed, all others are not."""
+def _check_settled(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
+    """Every settled range is stored as its kind, and nothing else is settled."""
+    register = ledger.register
     calls: list[View] = []
-    expected: list[tuple[Confirmation | None, int, int, int, bool]] = []
+    expected: list[tuple[int, SettledRange]] = []
     for class_id, held in ledger.classes.items():
-        entries = sorted(
-            (c for c in ledger.register.confirmations.values() if c.class_id == class_id),
-            key=lambda entry: entry.first,
-        )
         cursor = hint = 0
-        for entry in [*entries, None]:
-            gap_end = entry.first if entry else held.positions.minted
-            if cursor < gap_end:
-                expected.append((None, class_id, cursor, gap_end, False))
-                calls.append((_RECORDS, "settledWithin", (class_id, cursor, gap_end - 1, hint)))
-            if entry:
-                expected.append((entry, class_id, entry.first, entry.end, True))
-                args = (class_id, entry.first, entry.end - 1, hint)
-                calls.append((_RECORDS, "settledWithin", args))
-                cursor, hint = max(cursor, entry.end), entry.first + 1
-    for row, stored in zip(expected, evidence.views("confirmations", calls), strict=True):
-        found, class_id, first, end, wanted = row
-        kind = Settled.CONFIRMED if wanted else Settled.NONE
-        if not isinstance(stored, dict) or stored["kind"] != kind:
-            word = "is recorded and not stored" if wanted else "is stored and was never recorded"
+        ranges = register.map(class_id).settled
+        for entry in [*ranges, SettledRange(held.positions.minted, 0, Settled.NONE)]:
+            if cursor < entry.first:
+                expected.append((class_id, SettledRange(cursor, entry.first, Settled.NONE)))
+                calls.append((_RECORDS, "settledWithin", (class_id, cursor, entry.first - 1, hint)))
+            if entry.kind:
+                expected.append((class_id, entry))
+                place = (class_id, entry.first, entry.end - 1, hint)
+                calls.append((_RECORDS, "settledWithin", place))
+                cursor, hint = entry.end, entry.first + 1
+    for (class_id, entry), stored in zip(expected, evidence.views("settled", calls), strict=True):
+        if not isinstance(stored, dict) or stored["kind"] != entry.kind:
+            what = "confirmation" if entry.kind in (Settled.NONE, Settled.CONFIRMED) else "settling"
+            word = (
+                "is recorded and not stored" if entry.kind else "is stored and was never recorded"
+            )
+            event = register.settled_by.get((class_id, entry.first))
             findings.broken(
-                "L4", f"the confirmation of positions {first}…{end - 1} {word}: {_text(stored)}",
-                found.event if found else ledger.register.last_events.get(class_id),
-                show(found.actual) if found else ledger.register.serials(class_id, first, end)[:20],
-                class_id=class_id, tonnes=end - first,
+                "L4", f"the {what} of positions {entry.first}…{entry.end - 1} {word}: "
+                f"{_text(stored)}", event or register.last_events.get(class_id),
+                register.serials(class_id, entry.first, entry.end)[:20],
+                class_id=class_id, tonnes=entry.end - entry.first,
+            )  # fmt: skip
+
+
+def _check_made_good(findings: Findings, ledger: Ledger) -> None:
+    """What was retired instead is in the register, by the record that names it."""
+    register = ledger.register
+    for entry in register.made_good.values():
+        came = register.came.get(entry.id, [])
+        if merge(came) != merge(entry.serials):
+            findings.broken(
+                "L4", f"{entry.id} makes good with serials that it did not register", entry.event,
+                show(entry.serials), class_id=entry.class_id,
             )  # fmt: skip
 
 
@@ -191,7 +207,7 @@ def check_once(findings: Findings, evidence: Evidence, ledger: Ledger) -> None:
             )  # fmt: skip
     for held in register.blocks.values():
         for block in held:
-            if block.receipt_id not in register.receipts:
+            if block.receipt_id and block.receipt_id not in register.receipts:
                 findings.broken(
                     "L10", f"{block.serials} was registered for a receipt that was never minted",
                     block.event, show([block.serials]), tonnes=block.serials.tonnes,

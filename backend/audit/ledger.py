@@ -14,7 +14,7 @@ from backend.audit.register import Register
 from backend.audit.report import Findings
 from backend.domain.classes import project_hash
 from backend.domain.events import ChainEvent
-from backend.domain.positions import Consumed, Positions, consume, mint
+from backend.domain.positions import Consumed, Positions, burn, consume, mint, pass_gap
 from backend.domain.units import KILOGRAMS_PER_TONNE, MAX_TONNES
 from backend.errors import RuleError
 
@@ -80,6 +80,10 @@ class ClassLedger:
     positions: Positions = field(default_factory=Positions)
     minted_kilograms: int = 0
     retired_kilograms: int = 0
+    #: Burnt for deliveries, refunded ones too, and given back by refunds.
+    burnt_kilograms: int = 0
+    refunded_kilograms: int = 0
+    passed_tonnes: int = 0
     retirements: list[Retirement] = field(default_factory=list)
     last: ChainEvent | None = None
 
@@ -117,6 +121,10 @@ class Ledger:
                 self._minted(event)
             case "CreditsRetired":
                 self._retired(event)
+            case "CreditsBurntForDelivery":
+                self._burnt(event)
+            case "CreditsRefunded":
+                self._refunded(event)
             case "RetirementDetailsPublished":
                 self.details.append(event)
             case "TransferSingle":
@@ -139,7 +147,7 @@ class Ledger:
         is_open = bool(state.dust) and first <= state.open_tonne < end
         if end > state.exited or is_open:
             self.findings.broken(
-                "L4", f"confirmation {args['confirmationId']} covers tonnes that are not retired",
+                "L4", f"{event.name} covers tonnes that are not retired",
                 event, self.register.serials(args["classId"], max(first, state.exited), end),
                 exited=state.exited, end=end, tonnes=args["tonnes"],
             )  # fmt: skip
@@ -187,6 +195,48 @@ class Ledger:
         kilograms = tonnes * KILOGRAMS_PER_TONNE
         held.minted_kilograms += kilograms
         self.differences[event.transaction_hash, args["id"], args["to"], "minted"] += kilograms
+
+    def _burnt(self, event: ChainEvent) -> None:
+        """A delivery took whole tonnes from the front: they left and were not retired."""
+        args = event.args
+        held, tonnes = self._class(event, args["id"]), args["tonnes"]
+        try:
+            held.positions = burn(held.positions, args["firstPosition"], tonnes)
+        except RuleError as error:
+            self.findings.broken(
+                "L1", f"a delivery takes what is not there: {error}", event,
+                self.register.serials(args["id"], args["firstPosition"],
+                                      args["firstPosition"] + tonnes), tonnes=tonnes,
+            )  # fmt: skip
+        kilograms = tonnes * KILOGRAMS_PER_TONNE
+        held.burnt_kilograms += kilograms
+        self.differences[event.transaction_hash, args["id"], args["from"], "retired"] += kilograms
+
+    def _refunded(self, event: ChainEvent) -> None:
+        args = event.args
+        held, tonnes = self._class(event, args["id"]), args["tonnes"]
+        if args["firstPosition"] != held.positions.minted:
+            self.findings.broken(
+                "L1", "a refund does not begin behind the last position of its class", event,
+                position=args["firstPosition"], expected=held.positions.minted, tonnes=tonnes,
+            )  # fmt: skip
+        held.positions, _ = mint(held.positions, tonnes)
+        kilograms = tonnes * KILOGRAMS_PER_TONNE
+        held.refunded_kilograms += kilograms
+        self.differences[event.transaction_hash, args["id"], args["to"], "minted"] += kilograms
+
+    def pass_gap(self, event: ChainEvent) -> None:
+        """GapPassed: both counters grow by it."""
+        args = event.args
+        held = self._class(event, args["classId"])
+        try:
+            held.positions = pass_gap(held.positions, args["firstPosition"], args["tonnes"])
+        except RuleError as error:
+            self.findings.broken(
+                "L1", f"a gap was passed that the cursor had not reached: {error}", event,
+                tonnes=args["tonnes"],
+            )  # fmt: skip
+        held.passed_tonnes += args["tonnes"]
 
     def _retired(self, event: ChainEvent) -> None:
         args = event.args

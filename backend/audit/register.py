@@ -1,4 +1,4 @@
-"""Replays what `Trust` published: series, blocks, receipts, exchanges and confirmations."""
+"""Replays what `Trust` and `RegistryRecords` published: who holds which serials, what settled."""
 
 from __future__ import annotations
 
@@ -7,25 +7,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.audit.report import Findings
-from backend.domain.assignment import Exchange, PositionMap
+from backend.domain.assignment import LEFT, Exchange, PositionMap
 from backend.domain.events import ChainEvent
-from backend.domain.serials import Interval, IntervalSet, Series, merge
+from backend.domain.records import Settled
+from backend.domain.serials import Interval, IntervalSet, Series, merge, subtract
 from backend.errors import InvalidValue, RuleError
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredBlock:
-    """One interval of a receipt and the positions it stands on."""
+    """Serials that stand on positions; `receipt_id` "" for what no receipt minted (`source`)."""
 
     serials: Interval
     class_id: int
     receipt_id: str
     first_position: int
     event: ChainEvent
+    source: str = ""
 
     @property
     def end_position(self) -> int:
         return self.first_position + self.serials.tonnes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An interval of the register as the contract stores it."""
+
+    last: int
+    class_id: int
+    event: ChainEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryEntry:
+    """Positions [first, end) that the registry failed (`serials` none) or made good."""
+
+    id: str
+    class_id: int
+    first: int
+    end: int
+    serials: tuple[Interval, ...]
+    event: ChainEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +91,33 @@ class Register:
     receipts: dict[str, ChainEvent] = field(default_factory=dict)
     cancelled: dict[str, ChainEvent] = field(default_factory=dict)
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
+    failures: dict[str, RegistryEntry] = field(default_factory=dict)
+    made_good: dict[str, RegistryEntry] = field(default_factory=dict)
+    #: The register's intervals by series and first serial.
+    nodes: dict[str, dict[int, Node]] = field(default_factory=dict)
+    #: Serials that came in without a receipt, by the event that registered them.
+    came: dict[str, list[Interval]] = field(default_factory=dict)
+    released: list[Interval] = field(default_factory=list)
+    #: Events that settled positions, by class and first position.
+    settled_by: dict[tuple[int, int], ChainEvent] = field(default_factory=dict)
+    rebound: int = 0
+    #: Classes of which positions were converted.
+    converted: set[int] = field(default_factory=set)
     exchanges: int = 0
     last_events: dict[int, ChainEvent] = field(default_factory=dict)
 
     def apply(self, event: ChainEvent) -> None:
-        """Take one event of `Trust`; those that say nothing about serials are passed over."""
+        """Take one event of the two; those that say nothing about serials are passed over."""
         handler = {
             "SeriesCreated": self._series_created,
             "BlockRegistered": self._block_registered,
+            "BlockAppended": self._block_appended,
+            "SerialsRegistered": self._serials_registered,
+            "SerialsReleased": self._serials_released,
+            "SerialsRebound": self._serials_rebound,
+            "PositionsSettled": self._positions_settled,
+            "RegistryFailureRecorded": self._failure_recorded,
+            "MadeGoodRecorded": self._made_good_recorded,
             "ReceiptMinted": self._receipt_minted,
             "ReceiptCancelled": self._receipt_cancelled,
             "SerialsExchanged": self._serials_exchanged,
@@ -121,22 +163,148 @@ class Register:
         self.series[series_id] = series
         self.series_events[series_id] = event
         self.intervals.setdefault(series_id, IntervalSet(series))
+        self.nodes.setdefault(series_id, {})
 
-    def _block_registered(self, event: ChainEvent) -> None:
+    def _interval(self, event: ChainEvent, last: int | None = None) -> Interval | None:
+        """The serials that an event names; a break when they are none."""
         args = event.args
-        class_id, series = args["classId"], self.series.get(args["seriesId"])
+        series = self.series.get(args["seriesId"])
+        end = args["last"] if last is None else last
         if series is None:
             self.findings.broken(
                 "L2", f"a block lies in series {args['seriesId']}, which was never created", event,
-                first=args["first"], last=args["last"],
+                first=args["first"], last=end,
             )  # fmt: skip
-            return
+            return None
         try:
-            serials = Interval(series, args["first"], args["last"])
+            return Interval(series, args["first"], end)
         except InvalidValue as error:
             self.findings.broken("L2", f"a block is not an interval: {error}", event)
+            return None
+
+    def _block_registered(self, event: ChainEvent) -> None:
+        args = event.args
+        serials = self._interval(event)
+        if serials is not None:
+            self._enter(event, serials)
+            self._stand(event, serials, args["receiptId"], args["receiptId"])
+
+    def _serials_registered(self, event: ChainEvent) -> None:
+        serials = self._interval(event)
+        if serials is not None:
+            self._enter(event, serials)
+            self.came.setdefault(event.args["source"], []).append(serials)
+
+    def _block_appended(self, event: ChainEvent) -> None:
+        """A refund, a passed gap or a conversion: on serials that are registered already."""
+        serials = self._interval(event)
+        if serials is None:
             return
-        registered = self.intervals[args["seriesId"]]
+        held = IntervalSet(serials.series)
+        for one in self.intervals[event.args["seriesId"]]:
+            if one.overlaps(serials):
+                held.insert(one)
+        missing = subtract([serials], held)
+        # Of a converted class the old serials may have been delivered since: its gap is empty.
+        if missing and event.args["classId"] not in self.converted:
+            self.findings.broken(
+                "L2", f"a block was appended on {show(missing)[0]}, which is not registered",
+                event, show(missing), tonnes=sum(one.tonnes for one in missing),
+            )  # fmt: skip
+        self._stand(event, serials, "", event.args["source"])
+
+    def _serials_released(self, event: ChainEvent) -> None:
+        serials = self._interval(event)
+        if serials is None:
+            return
+        series_id = event.args["seriesId"]
+        held = self.intervals[series_id].overlapping(serials)
+        try:
+            self.intervals[series_id].release(serials)
+        except InvalidValue as error:
+            self.findings.broken("L2", f"{serials} was released: {error}", event, show([serials]))
+            return
+        assert held is not None
+        self.released.append(serials)
+        node = self.nodes[series_id].pop(held.first)
+        for low, high in ((held.first, serials.first - 1), (serials.last + 1, held.last)):
+            if low <= high:
+                self.nodes[series_id][low] = Node(high, node.class_id, event)
+
+    def _serials_rebound(self, event: ChainEvent) -> None:
+        args = event.args
+        serials = self._interval(event, args["first"] + args["tonnes"] - 1)
+        if serials is None:
+            return
+        self.rebound += serials.tonnes
+        try:
+            self.map(args["classId"]).rebind(args["position"], serials)
+        except RuleError as error:
+            self.findings.broken(
+                "L2", f"{serials} was bound to positions that cannot take it: {error}", event,
+                show([serials]), position=args["position"],
+            )  # fmt: skip
+
+    def _positions_settled(self, event: ChainEvent) -> None:
+        args = event.args
+        kind = Settled(args["kind"])
+        if kind not in LEFT:
+            self.findings.broken(
+                "L4", f"positions were settled as {kind.name.lower()} without a record", event
+            )
+        self._settle(event, args["classId"], args["firstPosition"], args["tonnes"], kind)
+
+    def _settle(
+        self, event: ChainEvent, class_id: int, first: int, tonnes: int, kind: Settled
+    ) -> None:
+        try:
+            self.map(class_id).settle(first, first + tonnes, kind)
+        except RuleError as error:
+            self.findings.broken(
+                "L4", f"positions were settled that could not be: {error}", event,
+                self.serials(class_id, first, first + tonnes), tonnes=tonnes,
+            )  # fmt: skip
+            return
+        self.settled_by[class_id, first] = event
+
+    def _failure_recorded(self, event: ChainEvent) -> None:
+        args = event.args
+        entry = RegistryEntry(
+            args["failureId"], args["classId"], args["firstPosition"],
+            args["firstPosition"] + args["tonnes"], (), event,
+        )  # fmt: skip
+        if entry.id in self.failures:
+            self.findings.broken("L10", f"failure {entry.id} was recorded twice", event)
+        if self.map(entry.class_id).is_settled(entry.first, entry.end):
+            self.findings.broken(
+                "L4", f"failure {entry.id} is of positions that are settled", event,
+                self.serials(entry.class_id, entry.first, entry.end),
+            )  # fmt: skip
+        self.failures.setdefault(entry.id, entry)
+
+    def _made_good_recorded(self, event: ChainEvent) -> None:
+        args = event.args
+        class_id, first, tonnes = args["classId"], args["firstPosition"], args["tonnes"]
+        try:
+            serials = tuple(read_interval(one) for one in args["substitutes"])
+        except InvalidValue as error:
+            self.findings.broken("L4", f"substitutes name no serials: {error}", event)
+            return
+        if sum(one.tonnes for one in serials) != tonnes:
+            self.findings.broken(
+                "L4", f"{args['madeGoodId']} makes good other tonnes than positions", event,
+                show(serials), tonnes=tonnes,
+            )  # fmt: skip
+        self._settle(event, class_id, first, tonnes, Settled.MADE_GOOD)
+        entry = RegistryEntry(args["madeGoodId"], class_id, first, first + tonnes, serials, event)
+        if entry.id in self.made_good:
+            self.findings.broken("L10", f"{entry.id} was made good twice", event, show(serials))
+        self.made_good.setdefault(entry.id, entry)
+
+    def _enter(self, event: ChainEvent, serials: Interval) -> None:
+        """Put serials into the register; what is there already is a break (L2)."""
+        series = serials.series
+        registered = self.intervals[event.args["seriesId"]]
         taken = registered.overlapping(serials)
         if taken:
             shared = Interval(
@@ -148,6 +316,12 @@ class Register:
             )  # fmt: skip
         else:
             registered.insert(serials)
+            node = Node(serials.last, event.args["classId"], event)
+            self.nodes[event.args["seriesId"]][serials.first] = node
+
+    def _stand(self, event: ChainEvent, serials: Interval, receipt_id: str, source: str) -> None:
+        """Let positions at the back of a class stand on serials."""
+        args, class_id = event.args, event.args["classId"]
         expected = self.map(class_id).minted
         if args["firstPosition"] != expected:
             self.findings.broken(
@@ -156,7 +330,7 @@ class Register:
             )  # fmt: skip
         piece = self.map(class_id).append(serials)
         self.blocks.setdefault(class_id, []).append(
-            RegisteredBlock(serials, class_id, args["receiptId"], piece.position, event)
+            RegisteredBlock(serials, class_id, receipt_id, piece.position, event, source)
         )
 
     def _receipt_minted(self, event: ChainEvent) -> None:
@@ -230,6 +404,7 @@ class Register:
                 "L4", f"confirmation {confirmation_id} contradicts the record: {error}", event,
                 show(actual), first_position=first, tonnes=args["tonnes"],
             )  # fmt: skip
+        self.settled_by[class_id, first] = event
         self.confirmations.setdefault(
             confirmation_id, Confirmation(confirmation_id, class_id, first, end, actual, event)
         )

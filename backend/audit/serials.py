@@ -6,10 +6,10 @@ from typing import Any
 
 from backend.audit.evidence import Evidence, View, ViewFailed
 from backend.audit.ledger import Ledger
-from backend.audit.register import Register, RegisteredBlock, show
+from backend.audit.register import RegisteredBlock, show
 from backend.audit.report import Findings
 from backend.domain.assignment import Piece
-from backend.domain.serials import IntervalSet
+from backend.domain.serials import Interval, IntervalSet
 
 #: How many nodes that no event named are followed before the rest is left alone.
 MAX_UNKNOWN_NODES = 100
@@ -28,35 +28,28 @@ def check_serials(findings: Findings, evidence: Evidence, ledger: Ledger) -> Non
         "L2",
         series=len(register.series),
         blocks=len(blocks),
-        registered_tonnes=sum(block.serials.tonnes for block in blocks),
+        registered_tonnes=sum(held.tonnes for held in register.intervals.values()),
+        released_tonnes=sum(interval.tonnes for interval in register.released),
+        rebound_tonnes=register.rebound,
         exchanges=register.exchanges,
         confirmed_tonnes=sum(entry.end - entry.first for entry in register.confirmations.values()),
     )
 
 
-def _by_first(register: Register, series_id: str) -> dict[int, RegisteredBlock]:
-    series = register.series[series_id]
-    return {
-        block.serials.first: block
-        for held in register.blocks.values()
-        for block in held
-        if block.serials.series == series
-    }
-
-
 def _check_list(findings: Findings, evidence: Evidence, ledger: Ledger, series_id: str) -> None:
     """Walk the contract's list by what the events predict, then along what they do not."""
     register = ledger.register
-    blocks, held = _by_first(register, series_id), register.intervals[series_id]
+    known, held = register.nodes[series_id], register.intervals[series_id]
     order = [0, *(interval.first for interval in held)]
     nodes = evidence.views(
         f"register of {held.series}", [("Trust", "registered", (series_id, at)) for at in order]
     )
     created = register.series_events[series_id]
     for index, (first, node) in enumerate(zip(order, nodes, strict=True)):
-        block = blocks.get(first)
-        event = block.event if block else created
-        serials = show([block.serials]) if block else ()
+        entered = known.get(first)
+        event = entered.event if entered else created
+        whole = Interval(held.series, first, entered.last) if entered else None
+        serials = show([whole]) if whole else ()
         if isinstance(node, ViewFailed):
             findings.broken(
                 "L2", f"the register of {held.series} cannot be read at {first}: {node.message}",
@@ -70,11 +63,11 @@ def _check_list(findings: Findings, evidence: Evidence, ledger: Ledger, series_i
                 "the events say", event, serials, stored=node["next"], expected=expected,
             )  # fmt: skip
             _follow_unknown(findings, evidence, held, series_id, node["next"], set(order))
-        if block and (node["last"], node["classId"]) != (block.serials.last, block.class_id):
+        if entered and (node["last"], node["classId"]) != (entered.last, entered.class_id):
             findings.broken(
-                "L2", f"the register holds another interval than {block.serials}", event, serials,
-                stored_last=node["last"], last=block.serials.last,
-                stored_class=node["classId"], class_id=block.class_id,
+                "L2", f"the register holds another interval than {whole}", event, serials,
+                stored_last=node["last"], last=entered.last,
+                stored_class=node["classId"], class_id=entered.class_id,
             )  # fmt: skip
 
 

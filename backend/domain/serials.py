@@ -275,6 +275,17 @@ class IntervalSet:
         self._firsts.insert(index, interval.first)
         self._lasts.insert(index, interval.last)
 
+    def release(self, interval: Interval) -> None:
+        """Take serials out of the one interval that holds them all; what is left stays held."""
+        index = bisect_left(self._lasts, interval.last)
+        if index >= len(self._firsts) or self._firsts[index] > interval.first:
+            raise InvalidValue("interval", interval, "does not lie in one registered interval")
+        first, last = self._firsts[index], self._lasts[index]
+        rest = [(first, interval.first - 1), (interval.last + 1, last)]
+        kept = [(low, high) for low, high in rest if low <= high]
+        self._firsts[index : index + 1] = [low for low, _ in kept]
+        self._lasts[index : index + 1] = [high for _, high in kept]
+
     def remove(self, interval: Interval) -> None:
         """Take out exactly one interval that is held."""
         index = bisect_left(self._firsts, interval.first)

