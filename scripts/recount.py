@@ -41,13 +41,27 @@ EVENTS = {
         ),
         ("TransferSingle", ["address", "address", "address"], ["uint256", "uint256"]),
         ("TransferBatch", ["address", "address", "address"], ["uint256[]", "uint256[]"]),
+        ("CreditsBurntForDelivery", ["uint256", "address"], ["uint48", "uint48"]),
+        ("CreditsRefunded", ["uint256", "address"], ["uint48", "uint48"]),
     ],
     "Trust": [
         ("SeriesCreated", ["bytes32", "uint32"], ["string", "uint256[]"]),
         ("BlockRegistered", ["uint256", "bytes32", "bytes32"], ["uint64", "uint64", "uint48"]),
+        ("BlockAppended", ["uint256", "bytes32", "bytes32"], ["uint64", "uint64", "uint48"]),
+        ("SerialsRegistered", ["bytes32", "bytes32", "uint256"], ["uint64", "uint64"]),
+        ("SerialsReleased", ["bytes32"], ["uint64", "uint64"]),
     ],
     "RegistryRecords": [
         ("SerialsExchanged", ["uint256"], ["uint48", "uint48", "uint48"]),
+        ("SerialsRebound", ["uint256"], ["uint48", "uint48", "bytes32", "uint64"]),
+    ],
+}
+#: Of contracts that a deployment may lack.
+MODULES = {
+    "Gaps": [
+        ("GapOpened", ["uint256"], ["uint48", "uint48", "uint8"]),
+        ("GapClosed", ["uint256"], ["uint48", "uint48", "uint8"]),
+        ("GapPassed", ["uint256"], ["uint48", "uint48", "uint48"]),
     ],
 }
 
@@ -112,6 +126,9 @@ class Class:
         self.next = 0  # the first tonne nothing has been taken from
         self.open = -1
         self.left = 0  # kilograms left of the open tonne
+        self.gaps: set[int] = set()  # tonnes that nothing may take
+        self.delivered: set[int] = set()  # tonnes that were burnt for a delivery
+        self.void: set[int] = set()  # tonnes that stand again at the back
 
     @property
     def supply(self) -> int:
@@ -139,7 +156,26 @@ class Class:
             self.next += 1
         if self.next > len(self.serials):
             raise RuntimeError(f"class {self.number} retired more than it minted")
+        dead = sorted({tonne for tonne, _ in taken} & self.gaps)
+        if dead:
+            raise RuntimeError(f"class {self.number} retired tonne {dead[0]}, which is a gap")
         return taken
+
+    def burn(self, first: int, tonnes: int) -> None:
+        """Whole tonnes from the front leave for a registry account."""
+        if first != self.next or self.gaps & set(range(first, first + tonnes)):
+            raise RuntimeError(f"class {self.number} delivered tonne {first}, {self.next} is next")
+        self.delivered |= set(range(first, first + tonnes))
+        self.next += tonnes
+
+    def pass_gap(self, first: int, tonnes: int, back: int) -> None:
+        """Gap tonnes at the front become void and stand, still gaps, at the back."""
+        gone = set(range(first, first + tonnes))
+        if first != self.next or not gone <= self.gaps or back != len(self.serials):
+            raise RuntimeError(f"class {self.number} passed tonne {first}, {self.next} is next")
+        self.gaps = self.gaps - gone | set(range(back, back + tonnes))
+        self.void |= gone
+        self.next += tonnes
 
     def swap(self, one: int, other: int, tonnes: int) -> None:
         for step in range(tonnes):
@@ -159,6 +195,7 @@ class Books:
         self.retired: defaultdict[tuple[str, int], int] = defaultdict(int)
         self.certificates: dict[int, dict[str, Any]] = {}
         self.taken: dict[int, list[tuple[int, int]]] = {}
+        self.register: set[tuple[int, int]] = set()  # (series, serial), one by one
 
     def apply(self, name: str, values: list[Any]) -> None:
         getattr(self, "on_" + name)(*values)
@@ -184,7 +221,60 @@ class Books:
         held = self.classes[class_id]
         if position != len(held.serials):
             raise RuntimeError(f"a block of class {held.number} stands at {position}")
+        self.enter(series_id, first, last)
         held.add(self.series_ids[series_id], first, last)
+
+    def enter(self, series_id: bytes, first: int, last: int) -> None:
+        series = self.series_ids[series_id]
+        for serial in range(first, last + 1):
+            if (series, serial) in self.register:
+                raise RuntimeError(f"{self.series[series]}/{serial} was registered twice")
+            self.register.add((series, serial))
+
+    def on_BlockAppended(  # noqa: N802
+        self, class_id: int, series_id: bytes, _: bytes, first: int, last: int, position: int
+    ) -> None:
+        """Serials that are registered already stand once more: a refund, a gap, a conversion."""
+        held = self.classes[class_id]
+        if position != len(held.serials):
+            raise RuntimeError(f"a block of class {held.number} stands at {position}")
+        held.add(self.series_ids[series_id], first, last)
+
+    def on_SerialsRegistered(  # noqa: N802
+        self, series_id: bytes, _: bytes, __: int, first: int, last: int
+    ) -> None:
+        self.enter(series_id, first, last)
+
+    def on_SerialsReleased(self, series_id: bytes, first: int, last: int) -> None:  # noqa: N802
+        for serial in range(first, last + 1):
+            self.register.remove((self.series_ids[series_id], serial))
+
+    def on_SerialsRebound(  # noqa: N802
+        self, class_id: int, position: int, tonnes: int, series_id: bytes, first: int
+    ) -> None:
+        held = self.classes[class_id]
+        for step in range(tonnes):
+            held.series[position + step] = self.series_ids[series_id]
+            held.serials[position + step] = first + step
+
+    def on_CreditsBurntForDelivery(  # noqa: N802
+        self, class_id: int, _: str, first: int, tonnes: int
+    ) -> None:
+        self.classes[class_id].burn(first, tonnes)
+
+    def on_CreditsRefunded(self, *_: Any) -> None:  # noqa: N802
+        """The appended block says the same, with its serials."""
+
+    def on_GapOpened(self, class_id: int, first: int, tonnes: int, _: int) -> None:  # noqa: N802
+        self.classes[class_id].gaps |= set(range(first, first + tonnes))
+
+    def on_GapClosed(self, class_id: int, first: int, tonnes: int, _: int) -> None:  # noqa: N802
+        self.classes[class_id].gaps -= set(range(first, first + tonnes))
+
+    def on_GapPassed(  # noqa: N802
+        self, class_id: int, first: int, tonnes: int, back: int
+    ) -> None:
+        self.classes[class_id].pass_gap(first, tonnes, back)
 
     def on_SerialsExchanged(  # noqa: N802
         self, class_id: int, one: int, other: int, tonnes: int
@@ -241,9 +331,9 @@ class Books:
         ]
 
     def live(self, held: Class) -> list[str]:
-        """Serials with kilograms outstanding, as they stand after every exchange."""
+        """Serials with kilograms outstanding, as they stand after every exchange; no gaps."""
         tonnes = [held.open] if held.left else []
-        tonnes += range(held.next, len(held.serials))
+        tonnes += [t for t in range(held.next, len(held.serials)) if t not in held.gaps]
         found: list[list[int]] = []
         for series, serial in sorted((held.series[t], held.serials[t]) for t in tonnes):
             if found and found[-1][0] == series and found[-1][2] + 1 == serial:
@@ -255,16 +345,17 @@ class Books:
 
 def read_logs(endpoint: Endpoint, contracts: dict[str, Any], block: int) -> Books:
     """Every log that moves credits, in order."""
+    told = EVENTS | {name: events for name, events in MODULES.items() if name in contracts}
     kinds = {
         (contracts[contract]["address"].lower(), topic(name, indexed, others)): (
             name, indexed, others,
         )
-        for contract, events in EVENTS.items()
+        for contract, events in told.items()
         for name, indexed, others in events
     }  # fmt: skip
-    addresses = [contracts[contract]["address"] for contract in EVENTS]
+    addresses = [contracts[contract]["address"] for contract in told]
     books = Books()
-    start = min(int(contracts[contract]["block"]) for contract in EVENTS)
+    start = min(int(contracts[contract]["block"]) for contract in told)
     for low in range(start, block + 1, RANGE):
         high = min(low + RANGE - 1, block)
         logs = endpoint.ask(
@@ -332,6 +423,12 @@ QUERIES = {
     "certificates": """
         SELECT certificate_id::text, class_id::text, lower(owner), kilograms::text
         FROM certificates""",
+    "delivered": """
+        SELECT class_id::text, sum(tonnes)::text FROM class_exits
+        WHERE act = 'delivery' GROUP BY class_id""",
+    "void": """
+        SELECT class_id::text, sum(tonnes)::text FROM class_exits
+        WHERE act = 'gap' GROUP BY class_id""",
 }
 
 
@@ -350,6 +447,12 @@ def compare_with_database(url: str, books: Books) -> list[str]:
             (str(c), str(row["class_id"]), row["owner"], str(row["kilograms"]))
             for c, row in books.certificates.items()
         },
+        "delivered": {
+            (str(i), str(len(held.delivered)))
+            for i, held in books.classes.items()
+            if held.delivered
+        },
+        "void": {(str(i), str(len(held.void))) for i, held in books.classes.items() if held.void},
     }
     differences = []
     with psycopg.connect(url) as connection:
@@ -381,6 +484,9 @@ def as_json(block: int, books: Books, differences: list[str]) -> dict[str, Any]:
                 "dust_kilograms": str(held.left),
                 "open_tonne": str(held.open) if held.left else None,
                 "supply_kilograms": str(held.supply),
+                "delivered_tonnes": str(len(held.delivered)),
+                "gap_tonnes": str(len(held.gaps)),
+                "void_tonnes": str(len(held.void)),
                 "live_serials": books.live(held),
             }
             for class_id, held in books.classes.items()
