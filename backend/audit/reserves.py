@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from eth_abi.abi import decode
 
 from backend.audit.calls import Calls
 from backend.audit.evidence import Evidence, ViewFailed
@@ -14,9 +12,10 @@ from backend.audit.ledger import Ledger
 from backend.audit.register import RegisteredBlock, show
 from backend.audit.report import Findings
 from backend.domain.events import ChainEvent
-from backend.domain.reserve import PROOF_ABI, LiveBlock, ProvenBlock, ReserveProof
+from backend.domain.reserve import LiveBlock, ProvenBlock, ReserveProof
+from backend.domain.serials import Interval
 from backend.domain.sum_tree import Node, SumPath
-from backend.errors import CausewayError
+from backend.errors import CausewayError, InvalidValue
 
 CONTRACT: Final = "Reserve"
 
@@ -155,40 +154,70 @@ class ReserveBook:
         encoded: str,
         report: Mapping[str, Any],
         receipt: Mapping[str, Any],
-        blocks: Iterable[RegisteredBlock],
+        blocks: Sequence[RegisteredBlock],
     ) -> str | None:
         """Why a proof does not back the mint of these blocks; None when it does."""
+        serials = [block.serials for block in blocks]
+        account = bytes.fromhex(receipt["account"][2:])
         try:
-            proof = read_proof(receipt["classId"], bytes.fromhex(encoded.removeprefix("0x")))
+            packed = bytes.fromhex(encoded.removeprefix("0x"))
+            proof = read_proof(packed, receipt["classId"], serials, account)
             root = proof.root()
-        except (CausewayError, ValueError, OverflowError) as error:
+        except CausewayError as error:
             return f"cannot be read: {error}"
         if root != Node(bytes.fromhex(report["root"][2:]), report["tonnes"]):
             return "is not of the newest report"
         minted = max((block.end_position for block in blocks), default=0)
         if minted > proof.covered:
             return f"covers {proof.covered} t of the {minted} t minted with it"
-        account = bytes.fromhex(receipt["account"][2:])
-        for block in blocks:
-            held = [one.block for one in proof.blocks if one.block.holds(block.serials)]
-            if not any(one.account == account for one in held):
-                return f"lists {block.serials} in no live block of the receipt's account"
+        for interval, proven in zip(serials, proof.blocks, strict=True):
+            if not proven.block.holds(interval):
+                return f"lists {interval} in no live block of the receipt's account"
         return None
 
 
-def read_proof(class_id: int, encoded: bytes) -> ReserveProof:
-    """The inverse of `ReserveProof.encoded`; raises ValueError or a CausewayError."""
-    (found,) = decode([PROOF_ABI], encoded)
-    covered, blocks_root, blocks_tonnes, path, blocks = found
-    return ReserveProof(
-        class_id, covered, blocks_root, blocks_tonnes, _path(path),
-        tuple(
-            ProvenBlock(LiveBlock(series, first, last, account), _path(way))
-            for series, first, last, account, way in blocks
-        ),
-    )  # fmt: skip
+class _Packed:
+    """Numbers and paths of packed bytes, one after the other."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw, self._at = raw, 0
+
+    def take(self, size: int) -> bytes:
+        part = self._raw[self._at : self._at + size]
+        if len(part) != size:
+            raise InvalidValue("proof", len(self._raw), f"ends before byte {self._at + size}")
+        self._at += size
+        return part
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def path(self) -> SumPath:
+        depth, right_bits = self.number(1), self.number(4)
+        siblings = tuple(Node(self.take(32), self.number(8)) for _ in range(depth))
+        return SumPath(right_bits, siblings)
+
+    def end(self) -> None:
+        if self._at != len(self._raw):
+            raise InvalidValue("proof", len(self._raw), f"goes on behind byte {self._at}")
 
 
-def _path(given: Sequence[Any]) -> SumPath:
-    right_bits, siblings, sums = given
-    return SumPath(right_bits, tuple(map(Node, siblings, sums)))
+def read_proof(
+    packed: bytes, class_id: int, serials: Sequence[Interval], account: bytes
+) -> ReserveProof:
+    """The inverse of `ReserveProof.encoded` for a receipt's serials, in order, and its account.
+
+    Raises InvalidValue when it is no such proof, or its blocks lead to several roots.
+    """
+    reader, blocks = _Packed(packed), []
+    for interval in serials:
+        first, last = reader.number(8), reader.number(8)
+        block = LiveBlock(interval.series.id, first, last, account)
+        blocks.append(ProvenBlock(block, reader.path()))
+    covered, path = reader.number(8), reader.path()
+    reader.end()
+    roots = {one.path.root(one.block.leaf()) for one in blocks}
+    if len(roots) != 1:
+        raise InvalidValue("proof", len(roots), "roots: the blocks are of one class")
+    (root,) = roots
+    return ReserveProof(class_id, covered, root.hash, root.sum, path, tuple(blocks))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.audit import Break
 from backend.chain import abi, calls
 from backend.domain.classes import CreditClass
+from backend.domain.reserve import Liabilities, ReserveReport, ReserveTree, signing_domain
 from backend.domain.serials import Interval, Series
+from scripts.backing import backing, minted_tonnes, outstanding, proof_of
 from tests.audit.scene import Scene
 
 pytestmark = pytest.mark.integration
 
 DAY = 86_400
 LAST = (1 << 64) - 1
+EMPTY = ReserveTree(())
 
 
 def a_holding(scene: Scene) -> tuple[str, int, int]:
@@ -152,6 +157,51 @@ def test_l2_a_class_whose_stored_hash_was_changed_is_found(scene: Scene) -> None
     assert about(scene.breaks("L2"), "stored hashes").amounts["class_id"] == class_id
 
 
+# ------------------------------------------------------------------- L3 backing
+
+
+def reported(scene: Scene, owed: Liabilities, tree: ReserveTree = EMPTY) -> None:
+    """A report that custodian and attestor both sign, whatever it says."""
+    head = scene.rpc.block("latest")
+    assert head is not None
+    sequence = scene.contracts.reserve().sequence + 1
+    report = ReserveReport.of(sequence, head.timestamp, head.number, tree, owed, bytes(32))
+    domain = signing_domain(scene.deployment.chain_id, scene.deployment["Reserve"])
+    signatures = scene.signed(report.digest(domain), "custodian", "attestor")
+    scene.send(scene.key("custodian"), "Reserve", calls.report_reserve(report, signatures))
+
+
+def test_l3_a_report_that_owes_less_than_is_outstanding_is_found(scene: Scene) -> None:
+    reported(scene, Liabilities(()))
+    found = about(scene.breaks("L3"), "says that 0 kg were owed")
+    assert int(found.amounts["outstanding"]) > 0
+
+
+def test_l3_a_newest_report_that_was_changed_in_place_is_found(scene: Scene) -> None:
+    for slot in scene.slots("Reserve", "current"):
+        scene.store("Reserve", slot, scene.word("Reserve", slot) ^ 1)
+    about(scene.breaks("L3"), "the newest reserve report is stored as")
+
+
+def test_l3_a_mint_that_the_report_does_not_cover_is_found(scene: Scene) -> None:
+    """Code of Reserve that asks for no proof: the calldata still shows what was proven."""
+    one, interval = scene.fresh_lots()[0]
+    receipt = scene.receipt(one, interval)
+    honest = backing([receipt], minted_tonnes(scene.contracts, [receipt]))
+    short = ReserveTree(
+        tuple(replace(entry, covered=interval.tonnes - 1) for entry in honest.classes)
+    )
+    reported(scene, outstanding(scene.contracts, scene.rpc.block_number()), short)
+    scene.rpc.call("anvil_setCode", scene.deployment["Reserve"], "0x00")
+    digest = receipt.digest(scene.history.domain)
+    hints = [scene.contracts.hint_for(interval.series.id, interval.first)]
+    signatures = scene.signed(digest, "custodian", "attestor")
+    data = calls.mint_with_receipt(receipt, hints, proof_of(short, receipt), signatures)
+    scene.send(scene.key("custodian"), "Trust", data)
+    found = about(scene.breaks("L3"), f"covers {interval.tonnes - 1} t of the {interval.tonnes} t")
+    assert found.serials == (str(interval),)
+
+
 # ------------------------------------------------------------------- L4 finality
 
 
@@ -219,9 +269,9 @@ def test_l4_a_retirement_that_consumes_positions_again_is_found(scene: Scene) ->
 def test_l4_a_confirmation_that_was_wiped_out_is_found(scene: Scene) -> None:
     register = scene.history.replay()
     entry = next(iter(register.confirmations.values()))
-    slots = scene.slots("Trust", "confirmedWithin", entry.class_id, entry.first, entry.end - 1, 0)
-    for slot in slots:
-        scene.store("Trust", slot, 0)
+    place = (entry.class_id, entry.first, entry.end - 1, 0)
+    for slot in scene.slots("RegistryRecords", "settledWithin", *place):
+        scene.store("RegistryRecords", slot, 0)
     found = about(scene.breaks("L4"), "is recorded and not stored")
     assert found.transaction == entry.event.transaction_hash
     assert found.serials
