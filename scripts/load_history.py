@@ -49,12 +49,15 @@ from backend.errors import CausewayError, ChainRejected, ChainUnavailable
 from backend.registries.labels import credit_class
 from backend.registries.reader import open_export
 from scripts.backing import backing, minted_tonnes, proof_of, report_call
+from scripts.bridge_history import BridgeActs
 from tests.chain.memory_log import MemoryLog
 
 FAR_FUTURE = 2**40 - 1
 ETHER = hex(10**21)
 GAS = {"mint": 1_500_000, "transfer": 150_000, "retire": 450_000, "confirm": 3_000_000}
 RETIRED_ON = 20260401
+#: Classes that are not minted: substitutes come from them.
+SPARE_CLASSES = 4
 Report = Callable[[str], None]
 
 
@@ -69,6 +72,8 @@ class Plan:
     reorganisations: int = 20
     confirmations: int = 20
     closings: int = 5
+    #: Whether the bridge acts at the end, see bridge_history.py.
+    bridge: bool = False
     seed: int = 1
 
 
@@ -115,6 +120,7 @@ class History:
             keys.create_if_missing(f"load-{number:02d}") for number in range(1, plan.wallets + 1)
         ]
         self.register: dict[Series, IntervalSet] = {}
+        self.lots: dict[CreditClass, list[Interval]] = {}
         self.class_ids: list[int] = []
         #: Kilograms that are surely there in whatever order this round's transactions are mined.
         self.safe: dict[tuple[str, int], int] = {}
@@ -122,8 +128,16 @@ class History:
 
     # ------------------------------------------------------------------- steps
 
-    def run(self, lots: dict[CreditClass, list[Interval]]) -> None:
-        """The whole history; every transaction of it is mined when this returns."""
+    def run(
+        self,
+        lots: dict[CreditClass, list[Interval]],
+        spare: Sequence[tuple[CreditClass, Interval]] = (),
+    ) -> None:
+        """The whole history; every transaction of it is mined when this returns.
+
+        `spare` are serials of other classes, for substitutes.
+        """
+        self.lots = lots
         self.admit()
         first = [(one, [intervals[0]]) for one, intervals in lots.items()]
         rest = [(one, [lot]) for one, intervals in lots.items() for lot in intervals[1:]]
@@ -138,6 +152,8 @@ class History:
             self.round(number, rounds)
             self.confirm(number, rounds)
         self.close()
+        if self.plan.bridge:
+            BridgeActs(self, spare).run()
         self.report(
             f"block {self.rpc.block_number()}: {len(lots)} classes, {self.plan.transfers} "
             f"transfers, {self.plan.retirements} retirements, {self.reorganised} reorganisations"
@@ -411,7 +427,10 @@ def make(
 ) -> History:
     """Make the history of a plan from registry exports; returns its driver."""
     history = History(rpc, deployment, keys, plan, log, report)
-    history.run(lots_of(exports, plan.classes))
+    every = lots_of(exports, plan.classes + SPARE_CLASSES)
+    kept = dict(list(every.items())[: plan.classes])
+    rest = list(every.items())[plan.classes :]
+    history.run(kept, [(one, interval) for one, intervals in rest for interval in intervals])
     return history
 
 
@@ -422,6 +441,9 @@ def main() -> int:
     parser.add_argument("--deployment", required=True, type=Path)
     parser.add_argument("--keys", required=True, type=Path)
     parser.add_argument("--write-export", type=Path)
+    parser.add_argument(
+        "--bridge", action="store_true", help="deliveries, gaps, records at the end"
+    )
     for name, default in (
         ("classes", 50), ("transfers", 1_000), ("retirements", 500), ("wallets", 20),
         ("reorganisations", 20), ("confirmations", 20), ("closings", 5), ("seed", 1),

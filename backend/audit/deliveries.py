@@ -318,4 +318,4 @@ def read_periods(evidence: Evidence) -> Periods | None:
     answer = evidence.views("periods", [(CONTRACT, "periods", ())])[0]
     if isinstance(answer, ViewFailed):
         return None
-    return Periods(answer["request"], answer["transfer"], answer["grace"])
+    return Periods(*(answer.values() if isinstance(answer, dict) else answer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,14 @@ SCHEDULED, EXECUTED, CANCELLED = 1, 2, 3
 TRANSFER = 0
 
 
+#: Why credits left an account without its own act, as a break says it.
+_TAKEN: Mapping[str, str] = {
+    "forced": "forced to give other credits than an order published",
+    "converted": "made to give other credits than its claim of a conversion says",
+}
+_FOLLOWED = ("LegalOrders", "CarbonCredits", "Participants", "ProgrammeEvents")
+
+
 @dataclass(slots=True)
 class LegalRecord:
     """Walks the acts of law in log order."""
@@ -59,6 +68,8 @@ class LegalRecord:
     forced: defaultdict[tuple[str, str, str, int], int] = field(
         default_factory=lambda: defaultdict(int)
     )
+    #: Class that each conversion takes.
+    converted: dict[str, int] = field(default_factory=dict)
     signatures: int = 0
     indirect: int = 0
     acts: int = 0
@@ -80,20 +91,27 @@ class LegalRecord:
             "ApprovalForAll": self._approved,
             "ParticipantFrozen": self._participant_frozen,
             "ParticipantUnfrozen": self._participant_frozen,
+            "Converted": self._converted,
         }
+        converted = {
+            event.args["conversionId"]: event.args["fromClass"]
+            for event in self.evidence.events
+            if (event.contract, event.name) == ("ProgrammeEvents", "ConversionOpened")
+        }
+        self.converted.update(converted)
         for event in self.evidence.events:
             if event.contract == "LegalOrders":
                 self.roles.apply(self.findings, event)
-            if event.contract in ("LegalOrders", "CarbonCredits", "Participants"):
+            if event.contract in _FOLLOWED:
                 handler = handlers.get(event.name)
                 if handler:
                     handler(event)
-        for (_, transaction, account, class_id), kilograms in self.forced.items():
+        for (what, transaction, account, class_id), kilograms in self.forced.items():
             if kilograms:
                 event = next(e for e in self.evidence.events if e.transaction_hash == transaction)
                 self.findings.broken(
-                    "L5", f"{account} was forced to give other credits than an order published",
-                    event, class_id=class_id, kilograms=kilograms,
+                    "L5", f"{account} was {_TAKEN[what]}", event, class_id=class_id,
+                    kilograms=kilograms,
                 )  # fmt: skip
         check_stored_roles(self.findings, self.evidence, self.roles)
         self._check_stored()
@@ -216,12 +234,29 @@ class LegalRecord:
         key = ("forced", event.transaction_hash, args["from"], class_id)
         self.forced[key] -= kilograms
 
+    def _converted(self, event: ChainEvent) -> None:
+        """A claim takes as many credits of the old class as it gives of the new."""
+        args = event.args
+        class_id = self.converted.get(args["conversionId"], 0)
+        key = ("converted", event.transaction_hash, args["holder"], class_id)
+        self.forced[key] -= args["kilograms"]
+
+    def _address(self, contract: str) -> str:
+        held = self.evidence.deployment.contracts.get(contract)
+        return held.address if held is not None else ""
+
     def _transferred(self, event: ChainEvent) -> None:
         args = event.args
         operator, source = args["operator"], args["from"]
         contracts = self.evidence.deployment.contracts
+        escrow = self._address("ProgrammeEvents")
         if source == NOBODY:
-            allowed = operator == contracts["Trust"].address
+            # A refund's mint is settled against CreditsRefunded, like every mint (L1).
+            allowed = operator in (contracts["Trust"].address, self._address("Deliveries"))
+        elif operator == escrow and source != escrow:
+            allowed = event.name == "TransferSingle" and args["to"] == escrow
+            key = ("converted", event.transaction_hash, source, args.get("id", 0))
+            self.forced[key] += args.get("value", 0)
         elif operator == contracts["LegalOrders"].address and operator != source:
             allowed = True  # settled against TransferForced in the same transaction
             moved = (

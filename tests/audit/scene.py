@@ -45,7 +45,7 @@ FORWARDER_ADDRESS: Final = "0x00000000000000000000000000000000000f0F0F"
 class Scene:
     """A deployment with a small history: what an audit must find sound until something is bent."""
 
-    def __init__(self, anvil: Anvil, directory: Path) -> None:
+    def __init__(self, anvil: Anvil, directory: Path, plan: Plan = SMALL) -> None:
         self.anvil, self.directory = anvil, directory
         self.path = directory / "deployment.json"
         self.rpc = Rpc(anvil.url)
@@ -73,7 +73,7 @@ class Scene:
             self.rpc, held["deployer"], roles, self.path, compile_contracts(), source_hash()
         )
         self.contracts = Contracts(self.rpc, self.deployment)
-        self.history: History = make(self.rpc, self.deployment, self.keys, [SAMPLE], SMALL)
+        self.history: History = make(self.rpc, self.deployment, self.keys, [SAMPLE], plan)
         self.export = directory / "export.csv"
         write_export(SAMPLE, self.export, self.history.confirmed_serials())
         self._sent = 0

@@ -110,6 +110,21 @@ class RegisterAgainstNaiveSet(RuleBasedStateMachine):
             with pytest.raises(InvalidValue):
                 self.register.remove(interval)
 
+    @rule(interval=small_intervals())
+    def release(self, interval: Interval) -> None:
+        """A part of one interval leaves; the rest of that interval stays."""
+        whole = self.register.overlapping(interval)
+        if whole is not None and whole.contains(interval):
+            self.register.release(interval)
+            del self.twin[whole.first, whole.last]
+            parts = ((whole.first, interval.first - 1), (interval.last + 1, whole.last))
+            self.twin |= {
+                (low, high): set(range(low, high + 1)) for low, high in parts if low <= high
+            }
+        else:
+            with pytest.raises(InvalidValue):
+                self.register.release(interval)
+
     @rule(first=st.integers(1, 61))
     def hint(self, first: int) -> None:
         below = [low for low, _ in self.twin if low < first]
