@@ -28,7 +28,7 @@ from backend.errors import InvalidValue
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from scripts import make_instruction_vectors, make_order_vectors  # noqa: E402
+from scripts import make_bridge_vectors, make_instruction_vectors, make_order_vectors  # noqa: E402
 
 VECTORS = REPOSITORY / "tests" / "vectors"
 PLACE = (31337, "0x00000000000000000000000000000000C0FFEE01")
@@ -427,6 +427,7 @@ def vectors() -> dict[str, Any]:
         "orders": make_order_vectors.vectors(),
         "batches": make_order_vectors.batch_vectors(),
         "instructions": make_instruction_vectors.vectors(),
+        **make_bridge_vectors.vectors(typed),
     }
 
 

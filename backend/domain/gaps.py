@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from backend.domain import positions
+from backend.domain.positions import Consumed, Positions
 from backend.domain.programme_events import GapKind
 from backend.errors import InvalidValue, NotEnough, NotFound
 
@@ -118,3 +120,20 @@ class Gaps:
             )
         self._held[:] = work
         return passed
+
+
+def consume(
+    state: Positions, held: Gaps, kilograms: int, passed: Callable[[Passed], None] | None = None
+) -> tuple[Positions, Consumed]:
+    """Retire kilograms of a class that has gaps: those at the cursor are passed first.
+
+    Raises NotEnough, and changes nothing, when a gap is in the way or there are not as many.
+    """
+    positions.consume(state, kilograms)
+    for one in held.before_consumption(
+        state.exited, state.minted, positions.tonnes_needed(state, kilograms)
+    ):
+        state = positions.pass_gap(state, one.gap.first, one.gap.tonnes)
+        if passed:
+            passed(one)
+    return positions.consume(state, kilograms)

@@ -94,6 +94,12 @@ def consume(state: Positions, kilograms: int) -> tuple[Positions, Consumed]:
     )
 
 
+def tonnes_needed(state: Positions, kilograms: int) -> int:
+    """How many positions `consume` takes from the front: whole tonnes, and one to open."""
+    whole, fraction = divmod(kilograms, KILOGRAMS_PER_TONNE)
+    return whole + (fraction > state.dust)
+
+
 def burn(state: Positions, first: int, tonnes: int) -> Positions:
     """Take whole tonnes from the front for a delivery: they are not retired."""
     if first != state.exited or not 0 < tonnes <= state.minted - state.exited:

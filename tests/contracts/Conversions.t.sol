@@ -10,9 +10,9 @@ import {
     Substitution
 } from "../../contracts/interfaces/IProgrammeEvents.sol";
 import {Exchange} from "../../contracts/interfaces/IRegistryRecords.sol";
-import {SumPath} from "../../contracts/interfaces/IReserve.sol";
 import {Interval, ITrust} from "../../contracts/interfaces/ITrust.sol";
 import {Bridge} from "./support/Bridge.sol";
+import {SumPath} from "./support/Reserves.sol";
 
 /// @dev A part of a class becomes another: every kilogram of it once.
 contract ConversionsTest is Bridge {

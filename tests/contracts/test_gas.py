@@ -17,7 +17,14 @@ from backend.domain.custody import MAX_INTERVALS, Receipt, RegistryRetirement
 from backend.domain.reserve import ReserveTree
 from backend.domain.serials import Interval, Series
 from scripts.backing import backing
-from tests.contracts.world import FREEZER, TRANSACTION_GAS_LIMIT, World
+from tests.contracts.world import (
+    ATTESTOR,
+    CUSTODIAN,
+    DELIVERY_PERIODS,
+    FREEZER,
+    TRANSACTION_GAS_LIMIT,
+    World,
+)
 
 pytestmark = pytest.mark.contract
 
@@ -80,6 +87,8 @@ def measured(world: World) -> dict[str, int]:
     _measure_transfers(world, meter, class_id, holder, other)
     _measure_retirements(world, meter, class_id, holder)
     _measure_confirmations(world, meter, class_id)
+    _measure_deliveries(world, meter, a_class("674").token_id, holder)
+    _measure_gaps(world, meter, a_class("674").token_id, holder)
     act = world.call(world.legal, "hashFreeze", stranger, True, HASH, 1)
     signatures = world.sign(bytes(act), FREEZER)
     meter.note("freeze", world.send(world.legal, "setFrozen", stranger, True, HASH, 1, signatures))
@@ -169,6 +178,50 @@ def _measure_largest_confirmation(world: World, meter: Meter, holder: str) -> No
     exchanges = held.exchanges_for(0, serials)
     assert len(exchanges) == MAX_INTERVALS
     meter.note("confirm_with_exchange_largest", world.confirm(retirement, exchanges))
+
+
+def _measure_deliveries(world: World, meter: Meter, class_id: int, holder: str) -> None:
+    """Of a class of which 64 tonnes were retired: one arrives, one is refunded."""
+    request = (holder, class_id, 10, "Account 4711")
+    for name in ("delivery_request_first", "delivery_request"):
+        meter.note(name, world.send(world.deliveries, "request", *request, sender=holder))
+    custodian = world.custodian_account()
+    meter.note("delivery_begin", world.send(world.deliveries, "begin", 1, sender=custodian))
+    expires = world.web3.eth.get_block("latest")["timestamp"] + 86_400
+    sent = world.send(world.deliveries, "dispatch", 1, "TRANSFER-1", expires, sender=custodian)
+    meter.note("delivery_dispatch", sent)
+    end = (1, "TRANSFER-1", 20260131, HASH)
+    signatures = world.sign(
+        bytes(world.call(world.deliveries, "hashFinalisation", end)), CUSTODIAN, ATTESTOR
+    )
+    meter.note(
+        "delivery_finalise",
+        world.send(world.deliveries, "finalise", end, 901_000_000, signatures),
+    )
+    world.pass_time(DELIVERY_PERIODS[0])
+    meter.note("delivery_refund", world.send(world.deliveries, "refund", 2, sender=holder))
+
+
+def _measure_gaps(world: World, meter: Meter, class_id: int, holder: str) -> None:
+    """Invalidation at the cursor, the retirement that passes it, and its substitute."""
+    exited = world.call(world.credits, "positions", class_id)[1]
+    serial = world.call(world.records, "serialAt", class_id, exited)[2]
+    series = ("VCS", [2])
+    dead = (class_id, exited, 10, (series, serial, serial + 9), "Over-issued", 20260131, HASH)
+    signatures = world.sign(
+        bytes(world.call(world.events, "hashInvalidation", dead)), CUSTODIAN, ATTESTOR
+    )
+    sent = world.send(world.events, "invalidate", dead, 0, signatures)
+    meter.note("invalidate", sent)
+    retire = (holder, class_id, 10_250, holder, HASH)
+    meter.note("retire_passing_a_gap", world.send(world.credits, "retire", *retire, sender=holder))
+    meter.note("retire_before_a_gap", world.send(world.credits, "retire", *retire, sender=holder))
+    new = (class_id, exited, [(series, 902_000_000, 902_000_009)], "Equal", 20260131, HASH)
+    signatures = world.sign(
+        bytes(world.call(world.events, "hashSubstitution", new)), CUSTODIAN, ATTESTOR
+    )
+    sent = world.send(world.events, "substitute", new, [901_000_000], signatures)
+    meter.note("substitute", sent)
 
 
 def test_gas_of_every_operation_is_what_the_snapshot_says(measured: dict[str, int]) -> None:

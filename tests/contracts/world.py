@@ -182,6 +182,21 @@ class World:
         self.web3.provider.make_request(RPCEndpoint("evm_revert"), [state])
         self.register = register
 
+    def custodian_account(self) -> str:
+        """The custodian's address, able to send: Anvil signs for it and pays."""
+        address = str(CUSTODIAN.address)
+        for method, args in (
+            ("anvil_impersonateAccount", [address]),
+            ("anvil_setBalance", [address, hex(10**18)]),
+        ):
+            self.web3.provider.make_request(RPCEndpoint(method), args)
+        return address
+
+    def pass_time(self, seconds: int) -> None:
+        """Chain time goes on by so many seconds."""
+        self.web3.provider.make_request(RPCEndpoint("evm_increaseTime"), [seconds])
+        self.web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+
     def minted(self, class_id: int) -> int:
         """Tonnes minted so far."""
         return int(self.call(self.credits, "positions", class_id)[0])

@@ -10,9 +10,9 @@ import {
     ProgrammeEvent,
     Substitution
 } from "../../../contracts/interfaces/IProgrammeEvents.sol";
-import {SumPath} from "../../../contracts/interfaces/IReserve.sol";
 import {Interval} from "../../../contracts/interfaces/ITrust.sol";
 import {Deployment} from "./Deployment.sol";
+import {SumPath} from "./Reserves.sol";
 
 /// @dev What holders, custodians and programmes do to credits besides mint, transfer and retire.
 abstract contract Bridge is Deployment {
@@ -93,7 +93,7 @@ abstract contract Bridge is Deployment {
         classes[0].blocks = new Listed[](1);
         classes[0].blocks[0] = Listed(trust.hashSeries(vcsSeries()), first, last, HASH);
         report(classes);
-        return abi.encode(proofOf(classes, 0, new uint256[](1)));
+        return packedLive(proofOf(classes, 0, new uint256[](1)));
     }
 
     // -------------------------------------------------------------- programme events
