@@ -73,7 +73,7 @@ class DeliveryFlow:
         )
         return OnChain(
             phase,
-            Periods(periods["request"], periods["transfer"], periods["grace"]),
+            Periods(*periods.values()),
             bool(found["broken"]),
         )
 

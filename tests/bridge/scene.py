@@ -28,6 +28,7 @@ from backend.registries.clients.http import HttpRegistryClient
 from backend.registries.custody_file import Custody, parse_custody
 from backend.registries.labels import CODES
 from backend.store.breaks import list_breaks
+from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
 from backend.store.flows import Flow
 from backend.store.queries import lookup
@@ -154,7 +155,7 @@ class Scene:
         self.sender.advance()
         self.indexer.advance()
 
-    def settle(self, done: Callable[[], Any], seconds: float = 40.0) -> Any:
+    def settle(self, done: Callable[[], Any], seconds: float = 25.0) -> Any:
         """Step until it is so; what it gives back then."""
         deadline = time.monotonic() + seconds
         while True:
@@ -165,22 +166,24 @@ class Scene:
             assert time.monotonic() < deadline, self.state()
             time.sleep(0.05)
 
-    def ended(self, kind: str, flow_id: str, seconds: float = 40.0) -> Flow:
+    def ended(self, kind: str, flow_id: str, seconds: float = 25.0) -> Flow:
         """A flow once it has ended."""
         flows = self.bridge.parts.flows
         self.settle(lambda: flows.get(kind, flow_id).ended, seconds)
         return flows.get(kind, flow_id)
 
     def state(self) -> str:
-        """Every open flow and statement, for a test that waits in vain."""
-        flows = [
-            f"{kind} {subject}: {self.bridge.parts.flows.get(kind, subject)}"
-            for kind, subject in self.bridge.parts.flows.due()
-        ]
-        statements = [
+        """Every open flow, receipt and statement, for a test that waits in vain."""
+        flows = self.bridge.parts.flows
+        lines = [str(flows.get(kind, subject)) for kind, subject in flows.due()]
+        lines += [
             f"{one.type} {one.state} {one.reason}" for one in self.bridge.statements.stored.open()
         ]
-        return "\n".join([*flows, *statements, *map(str, self.bridge.open_flows())])
+        lines += [
+            f"receipt {one.id} {one.state} {one.reason} {one.transaction_key}"
+            for one in CustodyStore(self.database).open_receipts()
+        ]
+        return "\n".join(lines)
 
 
 class Desk:

@@ -20,16 +20,15 @@ _POSITIONS = text(
     " FROM position_changes WHERE block_number <= :block"
     " ORDER BY class_id, block_number DESC, log_index DESC"
 )
+#: Changes are differences: what an account has is their sum.
 _BALANCES = text(
-    "SELECT DISTINCT ON (account, class_id) account, class_id, kilograms FROM balance_changes"
-    " WHERE block_number <= :block"
-    " ORDER BY account, class_id, block_number DESC, log_index DESC, ordinal DESC"
+    "SELECT account, class_id, sum(kilograms) AS kilograms FROM balance_changes"
+    " WHERE block_number <= :block GROUP BY account, class_id"
 )
 #: What each account has at the venue: its balance and what it may claim.
 _AT_VENUE = text(
-    "SELECT DISTINCT ON (account, asset) account, asset, balance + claimable AS kilograms"
-    " FROM exchange_changes WHERE block_number <= :block"
-    " ORDER BY account, asset, block_number DESC, log_index DESC, ordinal DESC"
+    "SELECT account, asset, sum(balance) + sum(claimable) AS kilograms FROM exchange_changes"
+    " WHERE block_number <= :block GROUP BY account, asset"
 )
 _BLOCKS = text(
     "SELECT b.class_id, b.first, b.last, s.name FROM class_blocks b"
@@ -128,9 +127,9 @@ def liabilities_at(connection: Connection, block: int, exchange: str) -> list[Li
         class_id = int(row.class_id)
         classes.add(class_id)
         if row.account == exchange:
-            at_venue[class_id] += row.kilograms
+            at_venue[class_id] += int(row.kilograms)
         else:
-            owed[class_id, row.account] += row.kilograms
+            owed[class_id, row.account] += int(row.kilograms)
     for row in connection.execute(_AT_VENUE, {"block": block}):
         class_id, kilograms = int(row.asset), int(row.kilograms)
         if class_id in classes and kilograms and int(row.account, 16):

@@ -1,0 +1,85 @@
+"""Deliveries from end to end: delivered once, or the holder has the tokens again (L8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.domain.deliveries import State
+from backend.domain.registry_requests import SerialRange
+from backend.domain.serials import Interval
+from tests.bridge.scene import Desk, Scene, breaks_of, done
+from tests.indexer.world import VCS
+
+pytestmark = pytest.mark.integration
+
+DAY = 86_400
+
+
+def delivery(scene: Scene, number: str) -> State:
+    return scene.bridge.deliveries.on_chain(number).phase.state
+
+
+def test_l2_what_was_delivered_leaves_the_register_and_is_minted_again_when_deposited_again(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 20))
+    number = desk.deliver(5)
+    reference = scene.settle(lambda: scene.waiting_transfer(number))
+    assert scene.registry.answer_transfer(reference, "accept").status_code == 200
+    assert scene.ended("delivery", number).state == "finalised"
+    assert delivery(scene, number) is State.FINALISED
+    assert desk.balance() == 15_000
+    # The buyer sends the same credits back into trust: the same serials make tokens again.
+    serials = SerialRange.of(desk.serials(1, 5))
+    scene.move_back(serials)
+    assert desk.deposit(serials, holder=1).state == "minted"
+    assert desk.balance(1) == 5_000
+    assert desk.at_registry("live") == [Interval(VCS, 1, 20)]
+
+
+def test_l8_a_delivery_that_the_recipient_rejects_is_refunded_on_the_same_serials(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 20))
+    number = desk.deliver(5)
+    reference = scene.settle(lambda: scene.waiting_transfer(number))
+    scene.registry.answer_transfer(reference, "reject")
+    scene.settle(lambda: delivery(scene, number) is State.REJECTED)
+    desk.refund(number)
+    assert scene.ended("delivery", number).state == "refunded"
+    assert desk.balance() == 20_000
+    owed = scene.bridge.reserve.build().liabilities
+    supply = scene.world.contracts.total_supply(desk.class_id)
+    mine = [entry for entry in owed.entries if entry.class_id == desk.class_id]
+    assert sum(entry.kilograms for entry in mine) == supply == 20_000
+    # The refund stands at the back: what is retired next are the tonnes in front of it.
+    certificate = desk.retire(15_000)
+    assert scene.ended("certificate", certificate).state == "confirmed"
+    assert desk.confirmed() == [Interval(VCS, 6, 20)]
+    last = desk.retire(5_000)
+    assert scene.ended("certificate", last).state == "confirmed"
+    assert desk.at_registry("retired") == [Interval(VCS, 1, 20)]
+
+
+def test_l4_a_registry_that_says_it_retired_serials_of_an_open_delivery_makes_a_break(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    number = desk.deliver(5)
+    scene.settle(lambda: scene.waiting_transfer(number))
+    scene.clerk.says = lambda request: done(request, desk.serials(1, 2))
+    assert scene.ended("certificate", desk.retire(2_000)).state == "failed"
+    assert breaks_of(scene, desk) == ["impossible-retirement"]
+    assert desk.confirmed() == []
+
+
+def test_l8_a_stuck_delivery_is_refunded_with_every_process_of_the_operator_stopped(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    number = desk.deliver(4, stepping=False)
+    scene.world.rpc.call("evm_increaseTime", 10 * DAY)
+    scene.world.rpc.call("evm_mine")
+    desk.refund(number, stepping=False)
+    assert delivery(scene, number) is State.REFUNDED
+    assert desk.balance() == 10_000
