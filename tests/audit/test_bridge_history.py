@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backend import audit
+from backend.chain import bridge_calls
+from backend.chain.keys import Key
+from backend.domain import programme_events
+from backend.domain.programme_events import Invalidation, Kind, ProgrammeEvent
 from backend.indexer import Indexer
 from backend.local.anvil import Anvil
 from backend.store import index
 from backend.store.database import Database
 from backend.store.queries import deliveries, shortfalls
+from scripts.bridge_history import BridgeActs
 from tests.audit.scene import SMALL, Scene
 
 pytestmark = pytest.mark.integration
@@ -71,3 +77,77 @@ def test_recount_and_index_say_the_same(
             stored = bridged.contracts.read("Gaps", "shortfall", class_id)
             assert stored["gapTonnes"] == one.gap_tonnes
             assert stored["lockedKilograms"] == one.locked_kilograms
+
+
+# ── bent on chain ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def scene(bridged: Scene) -> Iterator[Scene]:
+    """The history; what the test does to it is undone afterwards."""
+    snapshot = bridged.rpc.call("evm_snapshot")
+    log = dict(bridged.history.log.rows)  # type: ignore[attr-defined]
+    yield bridged
+    bridged.rpc.call("evm_revert", snapshot)
+    bridged.history.log.rows = log  # type: ignore[attr-defined]
+
+
+def holder_of(scene: Scene, least: int) -> tuple[Key, int]:
+    scene.history.refresh()
+    for (address, class_id), held in scene.history.safe.items():
+        if held >= least:
+            return scene.keys.by_address(address), class_id
+    raise AssertionError("nobody holds so much")
+
+
+def test_l8_a_retirement_of_a_held_class_is_found(scene: Scene) -> None:
+    """A hold is published, and the token's slot is made to forget it."""
+    holder, class_id = holder_of(scene, 2_000)
+    acts = BridgeActs(scene.history, [])
+    event = ProgrammeEvent(Kind.HOLD, class_id, "", "review", 20260601, bytes(32), 77)
+    acts.signed("ProgrammeEvents", programme_events, "publish", event)
+    for slot in scene.slots("CarbonCredits", "positions", class_id):
+        word = scene.word("CarbonCredits", slot)
+        scene.store("CarbonCredits", slot, word & ~(0xFF << 224))
+    acts.retire(holder, class_id, 1_000)
+    breaks = scene.breaks("L8")
+    assert any("were retired while a hold stands" in one.what for one in breaks)
+
+
+def test_l3_dead_serials_are_a_shortfall_until_others_take_their_place(scene: Scene) -> None:
+    _, class_id = holder_of(scene, 8_000)
+    acts = BridgeActs(scene.history, [])
+    state = scene.contracts.positions(class_id).positions
+    dead = acts._piece(class_id, state.exited, 1)
+    named = Invalidation(class_id, state.exited, dead, "over-issued", 20260601, bytes(32))
+    acts.signed("ProgrammeEvents", programme_events, "invalidate", named, 0)
+    (short,) = scene.breaks("L3")
+    assert "1 t outstanding stand on no live credit" in short.what
+    assert short.serials == (str(dead),)
+    assert short.amounts["kinds"] == "invalidated"
+
+
+def test_l3_gaps_that_are_stored_otherwise_are_found(scene: Scene) -> None:
+    class_id = next(
+        one
+        for one in scene.history.class_ids
+        if scene.contracts.read("Gaps", "shortfall", one)["gapTonnes"]
+    )
+    for slot in scene.slots("Gaps", "shortfall", class_id):
+        scene.store("Gaps", slot, scene.word("Gaps", slot) + 1)
+    assert any("the shortfall is stored as" in one.what for one in scene.breaks("L3"))
+
+
+def test_l8_a_stranded_holder_is_refunded_in_dispute_without_anybody(scene: Scene) -> None:
+    """The operator's processes are stopped: the holder alone, at the second deadline."""
+    holder, class_id = holder_of(scene, 2_000)
+    acts = BridgeActs(scene.history, [])
+    request = bridge_calls.request_delivery(holder.address, class_id, 1, "ACC-LOAD")
+    acts.send(holder, "Deliveries", request)
+    delivery_id = int(scene.contracts.read("Deliveries", "deliveryCount"))
+    acts.send(scene.key("custodian"), "Deliveries", bridge_calls.begin_delivery(delivery_id))
+    scene.rpc.call("evm_increaseTime", 22 * 86_400)
+    acts.send(holder, "Deliveries", bridge_calls.refund_delivery(delivery_id))
+    (short,) = scene.breaks("L3")
+    assert short.amounts["kinds"] == "disputed"
+    assert scene.audit().broken == ["L3"]
