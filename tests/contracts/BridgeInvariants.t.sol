@@ -38,7 +38,7 @@ contract BridgeInvariantsTest is Checks {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](16);
+        bytes4[] memory selectors = new bytes4[](17);
         selectors[0] = BridgeHandler.mintSome.selector;
         selectors[1] = BridgeHandler.send.selector;
         selectors[2] = BridgeHandler.retireSome.selector;
@@ -56,12 +56,22 @@ contract BridgeInvariantsTest is Checks {
         selectors[13] = BridgeHandler.advance.selector;
         selectors[14] = BridgeHandler.retireSome.selector;
         selectors[15] = BridgeHandler.requestSome.selector;
+        selectors[16] = BridgeHandler.lose.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), selectors);
     }
 
     /// @dev Invariants over acts that all fail would hold too: here the acts are shown to happen.
     function test_the_acts_of_the_bridges_invariants_go_through() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            handler.arrive(i, i, 3 + i);
+            handler.lose(i, i, 3 + i);
+            handler.reported(0);
+            handler.requestSome(i, i, 2);
+            handler.advance(0, 0);
+            handler.passTime(8 * 15 days);
+            handler.reported(0);
+        }
         for (uint256 i = 0; i < 900; ++i) {
             act(uint256(keccak256(abi.encode("bridge", i))));
             if (i % 150 == 149) checkAll();
@@ -96,6 +106,8 @@ contract BridgeInvariantsTest is Checks {
         else if (kind < 18) handler.substituteSome(a, b, uint64(c));
         else if (kind == 18) handler.convertSome(a, b);
         else if (kind == 19) handler.claimSome(a, b);
+        else if (kind == 20) handler.lose(a, b, c);
+        else if (kind == 21) handler.arrive(a, b, c);
         else handler.passTime(a);
     }
 

@@ -215,6 +215,31 @@ contract BridgeHandler is BridgeModel {
         }
     }
 
+    /// @dev A delivery that is begun and of which nothing is heard until its second deadline.
+    function lose(uint256 who, uint256 which, uint256 amount) external {
+        this.requestSome(who, which, amount);
+        this.advance(0, 0);
+        _time += 22 days;
+        vm.warp(_time);
+        this.advance(0, 3);
+        if (amount % 2 == 0) this.killed(which, false);
+    }
+
+    /// @dev A delivery that arrives at once, or of which a part dies on the way.
+    function arrive(uint256 who, uint256 which, uint256 amount) external {
+        this.requestSome(who, which, amount);
+        this.advance(0, 0);
+        if (amount % 2 == 0) this.killed(which, true);
+        this.advance(0, 2);
+    }
+
+    /// @dev The first tonne of the newest delivery, or of its refund, dies.
+    function killed(uint256 which, bool open) external {
+        if (deliveries.deliveryCount() == 0) return;
+        IDeliveries.Delivery memory held = deliveries.delivery(deliveries.deliveryCount());
+        this.invalidateSome(which, open ? held.firstPosition : held.refundPosition, 0);
+    }
+
     /// @dev One of the newest deliveries: the older ones have mostly ended.
     function oneOf(uint256 which) private view returns (uint64) {
         uint64 count_ = deliveries.deliveryCount();
