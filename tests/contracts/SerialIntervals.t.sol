@@ -12,6 +12,7 @@ contract SerialIntervalsTest is Checks {
 
     SerialIntervals.Register private _register;
     mapping(uint256 serial => bool) private _taken;
+    mapping(uint256 serial => uint64) private _firstOf;
     uint64[] private _firsts;
 
     function insert(uint64 first, uint64 last, uint64 hint) external {
@@ -39,6 +40,72 @@ contract SerialIntervalsTest is Checks {
             }
         }
         walk();
+    }
+
+    function remove(uint64 first, uint64 last, uint64 hint) external {
+        _register.remove("key", first, last, hint);
+    }
+
+    /// @dev Takes intervals out, splits them and puts them in again, in any order.
+    function testFuzz_L2_what_is_removed_is_free_and_nothing_else(uint256 seed) public {
+        for (uint256 i = 0; i < 60; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint64 first = uint64(within(uint64(seed), 1, SPACE));
+            uint64 last = first + uint64((seed >> 64) % 12);
+            uint256 taken;
+            for (uint64 serial = first; serial <= last; ++serial) {
+                if (_taken[serial]) ++taken;
+            }
+            bool putIn = (seed >> 96) % 2 == 0;
+            bool allowed = putIn ? taken == 0 : isWithinOne(first, last);
+            uint64 hint = (seed >> 97) % 2 == 0 ? 0 : below(first);
+            bool done;
+            if (putIn) {
+                try this.insert(first, last, hint) { done = true; } catch {}
+            } else {
+                try this.remove(first, last, hint) { done = true; } catch {}
+            }
+            check(done == allowed, putIn ? "inserted" : "removed");
+            for (uint64 serial = first; done && serial <= last; ++serial) {
+                _taken[serial] = putIn;
+                _firstOf[serial] = putIn ? first : 0;
+            }
+        }
+        walkParts();
+    }
+
+    /// @dev Whether one interval that was put in holds all of these and none of them has left.
+    function isWithinOne(uint64 first, uint64 last) private view returns (bool) {
+        for (uint64 serial = first; serial <= last; ++serial) {
+            if (!_taken[serial] || _firstOf[serial] != _firstOf[first]) return false;
+        }
+        return true;
+    }
+
+    function below(uint64 first) private view returns (uint64 hint) {
+        for (uint64 at_ = _register.nodeAt("key", 0).next; at_ != 0 && at_ < first;) {
+            hint = at_;
+            at_ = _register.nodeAt("key", at_).next;
+        }
+    }
+
+    /// @dev Every part keeps the payload of the interval it was put in with.
+    function walkParts() private view {
+        uint64 expected = 1;
+        for (uint64 at_ = _register.nodeAt("key", 0).next; at_ != 0;) {
+            SerialIntervals.Node memory node = _register.nodeAt("key", at_);
+            for (; expected < at_; ++expected) {
+                check(!_taken[expected], "a serial is missing");
+            }
+            for (; expected <= node.last; ++expected) {
+                check(_taken[expected], "a serial that left");
+                equal(node.payload, uint256(_firstOf[expected]) * 3, "payload");
+            }
+            at_ = node.next;
+        }
+        for (; expected <= SPACE + 12; ++expected) {
+            check(!_taken[expected], "a serial is missing at the end");
+        }
     }
 
     /// @dev A registered interval at most 32 nodes below, not always the best one.
