@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from eth_abi.abi import encode
 
-from backend.domain import custody, eip712, positions, records
+from backend.domain import custody, eip712, positions, records, reserve
 from backend.domain.assignment import PositionMap
 from backend.domain.classes import CreditClass, UnitType, from_yyyymmdd
 from backend.domain.custody import Receipt, RegistryRetirement
@@ -28,12 +28,18 @@ from backend.errors import InvalidValue
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from scripts import make_bridge_vectors, make_instruction_vectors, make_order_vectors  # noqa: E402
+from scripts import (  # noqa: E402
+    make_bridge_vectors,
+    make_instruction_vectors,
+    make_order_vectors,
+    make_record_vectors,
+)
 
 VECTORS = REPOSITORY / "tests" / "vectors"
 PLACE = (31337, "0x00000000000000000000000000000000C0FFEE01")
 DOMAIN = custody.signing_domain(*PLACE)
 RECORDS_DOMAIN = records.signing_domain(*PLACE)
+RESERVE_DOMAIN = reserve.signing_domain(*PLACE)
 LABELS = ("ccp", "corsia-phase-1", "article-6-authorized", "removal", "sdvista", "ccb-gold")
 CLASS_ABI = "(string,string,uint8,uint32,uint32,bytes32[])"
 INTERVAL_ABI = "((string,uint256[]),uint64,uint64)"
@@ -390,9 +396,7 @@ def _actual(rng: random.Random, held: PositionMap, first: int, tonnes: int) -> l
 
 def vectors() -> dict[str, Any]:
     """File name → content."""
-    seeds = {
-        name: random.Random(f"causeway {name}") for name in ("c", "s", "r", "t", "d", "p", "e")
-    }
+    seeds = {name: random.Random(f"causeway {name}") for name in "csrtdpefmv"}
     classes, series = class_vectors(seeds["c"]), series_vectors(seeds["s"])
     details = details_vectors(seeds["d"])
     retirements = typed(
@@ -401,6 +405,14 @@ def vectors() -> dict[str, Any]:
         retirement_messages(seeds["t"]),
         RECORDS_DOMAIN,
         records.TYPES,
+    )
+    proofs = make_record_vectors.proof_vectors(seeds["v"])
+    reports = typed(
+        "ReserveReport",
+        make_record_vectors.REPORT_ABI,
+        make_record_vectors.report_messages(seeds["v"]),
+        RESERVE_DOMAIN,
+        reserve.TYPES,
     )
     stories = [an_exchange_story(seeds["e"]) for _ in range(14)]
     return {
@@ -424,6 +436,21 @@ def vectors() -> dict[str, Any]:
         "retirements": retirements | {"detailsCount": str(len(details)), "details": details},
         "positions": position_sequences(seeds["p"]),
         "exchanges": {"count": str(len(stories)), "stories": stories},
+        "failures": typed(
+            "RegistryFailure",
+            make_record_vectors.FAILURE_ABI,
+            make_record_vectors.failure_messages(seeds["f"]),
+            RECORDS_DOMAIN,
+            records.TYPES,
+        ),
+        "made-good": typed(
+            "MadeGood",
+            make_record_vectors.MADE_GOOD_ABI,
+            make_record_vectors.made_good_messages(seeds["m"]),
+            RECORDS_DOMAIN,
+            records.TYPES,
+        ),
+        "reserve": reports | {"proofCount": str(len(proofs)), "proofs": proofs},
         "orders": make_order_vectors.vectors(),
         "batches": make_order_vectors.batch_vectors(),
         "instructions": make_instruction_vectors.vectors(),

@@ -4,6 +4,12 @@ pragma solidity 0.8.37;
 import {IExchange, Order} from "../../contracts/interfaces/IExchange.sol";
 import {ILegalOrders} from "../../contracts/interfaces/ILegalOrders.sol";
 import {IParticipants} from "../../contracts/interfaces/IParticipants.sol";
+import {
+    Exchange,
+    RegistryFailure,
+    RegistryRetirement
+} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {ReserveReport} from "../../contracts/interfaces/IReserve.sol";
 import {ITrust, Receipt} from "../../contracts/interfaces/ITrust.sol";
 import {Batches, Draft} from "./support/BatchBuilder.sol";
 import {Market} from "./support/Market.sol";
@@ -173,8 +179,8 @@ contract StolenKeysTest is Market {
     }
 
     function test_stolen_custodian_and_attestor_keys_mint_no_serial_twice() public {
-        // Both together mint credits that no registry holds: that is their bound, and L3's audit
-        // finds it. What is in trust already they can neither mint again nor take.
+        // Both together report and mint credits that no registry holds: that is their bound, and
+        // L3's audit finds it. What is in trust already they can neither mint again nor take.
         Receipt memory receipt = receiptFor(thief, one(1, 10));
         bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
         (bool done,) = address(trust).call(
@@ -185,6 +191,63 @@ contract StolenKeysTest is Market {
         equal(credits.balanceOf(thief, id), 100_000, "unbacked");
         equal(credits.balanceOf(seller, id), TONNES * 500, "nobody else's");
         solvent(id);
+    }
+
+    function test_stolen_custody_keys_mint_nothing_without_a_public_report() public {
+        Receipt memory receipt = receiptOfThief();
+        bytes memory proof = backed(receipt);
+        // The report before it lists other serials: a proof of those mints nothing of these.
+        backed(receiptFor(thief, one(6_000_000, 6_000_099)));
+        bytes[] memory signatures = by(trust.hashReceipt(receipt), CUSTODIAN, ATTESTOR);
+        (bool done,) = address(trust).call(
+            abi.encodeCall(trust.mintWithReceipt, (receipt, noHints(1), proof, signatures))
+        );
+        check(!done, "minted on a report that is not the newest");
+        (uint64 sequence,, bytes32 root,) = reserve.current();
+        check(sequence > 0 && root != 0, "what was reported is public");
+    }
+
+    function test_stolen_custodian_keys_alone_write_no_report_and_no_record() public {
+        nothingIsWritten(CUSTODIAN, CUSTODIAN_2);
+    }
+
+    function test_stolen_attestor_keys_alone_write_no_report_and_no_record() public {
+        nothingIsWritten(ATTESTOR, ATTESTOR_2);
+    }
+
+    function nothingIsWritten(uint256 key, uint256 other_) private {
+        vm.prank(seller);
+        credits.retire(seller, id, 2_000, seller, HASH);
+        ReserveReport memory made = reportOf(Node(HASH, 1));
+        bytes[] memory signatures = by(reserve.hashReport(made), key, other_);
+        (bool done,) = address(reserve).call(abi.encodeCall(reserve.report, (made, signatures)));
+        check(!done, "reported");
+        (bytes32 seriesId,, uint64 serial,) = records.serialAt(id, 0);
+        check(seriesId != 0, "a position to confirm");
+        RegistryRetirement memory said = retirement(id, 0, one(serial, serial));
+        signatures = by(records.hashRegistryRetirement(said), key, other_);
+        (done,) = address(records).call(
+            abi.encodeCall(
+                records.recordRegistryRetirement, (said, new Exchange[](0), 0, signatures)
+            )
+        );
+        check(!done, "confirmed");
+    }
+
+    function test_stolen_custody_keys_change_no_certificate_and_settle_nothing_twice() public {
+        vm.prank(seller);
+        uint256 certificateId = credits.retire(seller, id, 2_000, seller, HASH);
+        bytes32 before = keccak256(bytes(certificates.tokenURI(certificateId)));
+        (,, uint64 serial,) = records.serialAt(id, 0);
+        confirm(id, 0, serial, serial);
+        RegistryFailure memory failure = RegistryFailure(id, 0, 1, "None", 20260131, HASH);
+        bytes[] memory signatures =
+            by(records.hashRegistryFailure(failure), CUSTODIAN, ATTESTOR);
+        (bool done,) = address(records).call(
+            abi.encodeCall(records.recordRegistryFailure, (failure, 0, signatures))
+        );
+        check(!done, "failed what was confirmed");
+        equal(keccak256(bytes(certificates.tokenURI(certificateId))), before, "certificate");
     }
 
     function test_stolen_custody_keys_stop_no_claim_and_no_exit() public {

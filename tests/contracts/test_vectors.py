@@ -8,7 +8,7 @@ import orjson
 import pytest
 from eth_account._utils.encode_typed_data.encoding_and_hashing import encode_type, hash_struct
 
-from backend.domain import custody, eip712
+from backend.domain import custody, eip712, records, reserve
 from backend.domain.serials import Series
 from backend.errors import InvalidValue
 from scripts import make_vectors
@@ -16,8 +16,21 @@ from tests.contracts.world import typed_data, wallet_digest
 
 pytestmark = pytest.mark.unit
 
-PRIMARY = {"receipts": "Receipt", "retirements": "RegistryRetirement"}
-DOMAINS = {"receipts": make_vectors.DOMAIN, "retirements": make_vectors.RECORDS_DOMAIN}
+PRIMARY = {
+    "receipts": "Receipt",
+    "retirements": "RegistryRetirement",
+    "failures": "RegistryFailure",
+    "made-good": "MadeGood",
+    "reserve": "ReserveReport",
+}
+RECORDS = (make_vectors.RECORDS_DOMAIN, records.TYPES)
+SIGNED = {
+    "receipts": (make_vectors.DOMAIN, custody.TYPES),
+    "retirements": RECORDS,
+    "failures": RECORDS,
+    "made-good": RECORDS,
+    "reserve": (make_vectors.RESERVE_DOMAIN, reserve.TYPES),
+}
 #: As wallets show them: a change here is a change of what people sign.
 TYPE_STRINGS = {
     "Receipt": "Receipt(address recipient,CreditClass creditClass,bytes32 account,"
@@ -28,6 +41,14 @@ TYPE_STRINGS = {
     "RegistryRetirement": "RegistryRetirement(uint256 classId,uint64 firstPosition,uint64 tonnes,"
     "Interval[] actual,string registryReference,uint32 registryDate,bytes32 evidenceHash)"
     "Interval(Series series,uint64 first,uint64 last)Series(string programme,uint256[] codes)",
+    "RegistryFailure": "RegistryFailure(uint256 classId,uint64 firstPosition,uint64 tonnes,"
+    "string reason,uint32 registryDate,bytes32 evidenceHash)",
+    "MadeGood": "MadeGood(uint256 classId,uint64 firstPosition,uint64 tonnes,"
+    "uint256 substituteClass,Interval[] substitutes,string registryReference,uint32 registryDate,"
+    "bytes32 evidenceHash)"
+    "Interval(Series series,uint64 first,uint64 last)Series(string programme,uint256[] codes)",
+    "ReserveReport": "ReserveReport(uint64 sequence,uint64 asOf,uint64 chainBlock,bytes32 root,"
+    "uint64 tonnes,bytes32 liabilitiesRoot,uint128 liabilitiesKilograms,bytes32 evidenceHash)",
 }
 
 
@@ -41,9 +62,10 @@ def test_the_committed_vectors_are_what_the_domain_says_today(name: str) -> None
     assert path.read_bytes() == make_vectors.written(make_vectors.vectors()[name])
 
 
-def _wallet_types(primary: str) -> dict[str, Any]:
-    full = typed_data(make_vectors.DOMAIN, custody.TYPES, primary, {})["types"]
-    return {name: full[name] for name in full if name in eip712.encode_type(custody.TYPES, primary)}
+def _wallet_types(name: str) -> dict[str, Any]:
+    domain, types = SIGNED[name]
+    full = typed_data(domain, types, PRIMARY[name], {})["types"]
+    return {one: full[one] for one in full if one in eip712.encode_type(types, PRIMARY[name])}
 
 
 def _from_json(types: Any, kind: str, value: Any) -> Any:
@@ -62,13 +84,14 @@ def _from_json(types: Any, kind: str, value: Any) -> Any:
 @pytest.mark.parametrize("name", sorted(PRIMARY))
 def test_l5_digests_are_those_of_eth_account(name: str) -> None:
     primary, content = PRIMARY[name], committed(name)
+    domain, types = SIGNED[name]
     assert content["type"] == TYPE_STRINGS[primary]
-    assert encode_type(primary, _wallet_types(primary)) == TYPE_STRINGS[primary]
+    assert encode_type(primary, _wallet_types(name)) == TYPE_STRINGS[primary]
     for vector in content["vectors"]:
-        message = _from_json(custody.TYPES, primary, vector["message"])
-        full = typed_data(DOMAINS[name], custody.TYPES, primary, message)
+        message = _from_json(types, primary, vector["message"])
+        full = typed_data(domain, types, primary, message)
         assert "0x" + wallet_digest(full).hex() == vector["digest"]
-        struct = hash_struct(primary, _wallet_types(primary), message)
+        struct = hash_struct(primary, _wallet_types(name), message)
         assert "0x" + bytes(struct).hex() == vector["structHash"]
 
 
