@@ -17,12 +17,21 @@ from backend.chain import calls
 from backend.chain.abi import checksum
 from backend.chain.contracts import ReceiptStatus
 from backend.chain.keys import Key
+from backend.domain.capabilities import Mode
 from backend.domain.custody import Receipt, signing_domain
 from backend.domain.eip712 import SigningDomain
 from backend.domain.reserve import ReserveProof
 from backend.domain.serials import Interval
 from backend.domain.transactions import OutgoingTransaction
-from backend.errors import ChainRejected, DuplicateOpen, NotEnough, NotFound, ServiceError
+from backend.errors import (
+    ChainRejected,
+    DuplicateOpen,
+    NotEnough,
+    NotFound,
+    ProgrammeForbids,
+    ServiceError,
+)
+from backend.registries.programmes import programmes
 from backend.store.custody import Custody, ReceiptState, StoredReceipt
 from backend.store.duplicates import require_no_duplicates
 from backend.store.queries import lookup
@@ -40,6 +49,18 @@ class Terms:
     account: bytes
     terms_hash: bytes
     valid_seconds: int = 30 * 86_400
+
+
+def require_tokens(programme: str) -> None:
+    """Raises ProgrammeForbids for a programme whose credits are kept as a ledger only."""
+    found = programmes().get(programme)
+    if found is not None and found.capabilities.mode is Mode.LEDGER:
+        reason = found.capabilities.mode_reason
+        raise ProgrammeForbids(
+            f"{programme} is kept as a ledger only, no tokens are made: {reason}",
+            what="tokens",
+            reasons=[reason],
+        )
 
 
 class Receipts:
@@ -68,8 +89,10 @@ class Receipts:
         `valid_until`: Unix seconds; by default so long as the terms say. `confirmed`: serials that
         the registry's inventory of the account holds live, without which credits of an export of
         issuances (Gold Standard) are refused. Raises DuplicateOpen
-        while the project may be credited elsewhere and nobody has decided.
+        while the project may be credited elsewhere and nobody has decided, ProgrammeForbids where
+        the programme allows no tokens.
         """
+        require_tokens(lot.credit_class.programme)
         if valid_until is None:
             valid_until = self._services.chain_time() + terms.valid_seconds
         receipt = Receipt(

@@ -15,9 +15,11 @@ from backend.audit.checker import run as run_audit
 from backend.audit.report import Status
 from backend.bridge.imports import import_export
 from backend.bridge.selection import Lot
+from backend.chain.bridge_calls import request_delivery
 from backend.commands.context import Context, clock
+from backend.commands.deliver import do_refund, newest_delivery
 from backend.commands.demo_market import MarketWalk
-from backend.commands.demo_registry import DemoRegistry
+from backend.commands.demo_registry import BUYER, REFUSER, DemoRegistry
 from backend.commands.output import JSON_OPTION, emit, reporting, say
 from backend.commands.sample_registry import export_after
 from backend.commands.setup import WALLETS
@@ -31,6 +33,7 @@ from backend.errors import CausewayError, NotFound
 from backend.store.custody import StoredReceipt
 from backend.store.queries import certificates, registry
 from backend.store.queries.certificates import Certificate
+from backend.store.queries.deliveries import Delivery, get_delivery
 from backend.store.queries.reserve import get_reserve
 
 SAMPLES = (
@@ -99,6 +102,9 @@ class Walk:
         self.close(receipts[-1], chosen)
         self.confirmed(chosen, "The registry retired others: expected and actual exchanged")
         self.registry.choose_serials(itself=False)
+        self.deliver(receipts[0], "wallet-2", 5)
+        self.refund(receipts[0], "wallet-3", 3)
+        self.reserve()
         self.import_newer_export()
         self.audit()
 
@@ -279,6 +285,51 @@ class Walk:
         facts += self.serials(found)
         facts.append(f"certificate {certificate_id}: {found.retirement.status}")
         self.step(title, facts, certificate=certificate_id)
+
+    # ── deliveries ───────────────────────────────────────────────────────────────────────────
+
+    def deliver(self, held: StoredReceipt, wallet: str, tonnes: int) -> None:
+        """Tokens back to a registry account whose owner accepts."""
+        made = self._request(held, wallet, tonnes, BUYER)
+        self.registry.ended("delivery", str(made.delivery_id), ("finalised",))
+        with self.context.database.read() as connection:
+            done = get_delivery(connection, made.delivery_id)
+        facts = [f"burnt by {wallet} for {BUYER}, {made.transaction_hash}"]
+        facts += [f"{phase.act}, {phase.transaction_hash}" for phase in done.phases]
+        facts.append(f"{done.series}/{done.first}-{done.last} left the trust: {done.reference}")
+        self.step(f"{tonnes} t delivered back to a registry account", facts)
+
+    def refund(self, held: StoredReceipt, wallet: str, tonnes: int) -> None:
+        """A recipient refuses: the holder takes the tokens back, alone."""
+        made = self._request(held, wallet, tonnes, REFUSER)
+        number = str(made.delivery_id)
+        self.registry.reached("delivery", number, lambda flow: flow.state == "rejected")
+        key = f"demo:{self.id}:refund"
+        sent = do_refund(self.context, made.delivery_id, self.context.key(wallet), key)
+        self.registry.ended("delivery", number, ("refunded",))
+        facts = [
+            f"burnt by {wallet} for {REFUSER}, {made.transaction_hash}",
+            f"refused at the registry, refunded by {wallet} in {sent.transaction}",
+            f"{made.series}/{made.first}-{made.last} stand at the back of the class again",
+        ]
+        self.step(f"{tonnes} t that the recipient refused were refunded by their holder", facts)
+
+    def _request(self, held: StoredReceipt, wallet: str, tonnes: int, account: str) -> Delivery:
+        holder, class_id = self.context.key(wallet), held.receipt.credit_class.token_id
+        data = request_delivery(holder.address, class_id, tonnes, account)
+        key = f"demo:{self.id}:deliver:{account}"
+        return newest_delivery(self.context, self.context.send(key, holder, "Deliveries", data))
+
+    def reserve(self) -> None:
+        """What the newest reserve report says, and that it counts a holder."""
+        with self.context.database.read() as connection:
+            report = get_reserve(connection)
+        facts = [
+            f"class {one.class_id}: {one.minted} t minted, {one.covered} t covered, "
+            f"{one.shortfall} t short"
+            for one in report.classes
+        ]
+        self.step(f"Reserve report {report.sequence} is {report.age} s old", facts)
 
     def import_newer_export(self) -> None:
         """The registry's next export shows what was retired: pieces are cut, active → retired."""

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 import typer
 
 from backend.commands.context import Context
+from backend.commands.custody_terms import parse_day
 from backend.commands.output import JSON_OPTION, emit, reporting, say, table
+from backend.commands.setup import text_hash
+from backend.domain.classes import as_yyyymmdd
+from backend.domain.records import MadeGood
+from backend.domain.registry_requests import SerialRange
 from backend.errors import ChainRejected, ServiceError
 from backend.store.statements import Statement, StatementState
 
@@ -48,6 +53,37 @@ def sign(
         context = Context.load(as_json)
         held = context.bridge.statements.sign(statement, context.key(key))
         emit(as_json, statement_document(held), lambda: say(f"{held.type} {held.id}: signed"))
+
+
+@statements_app.command("made-good")
+def made_good(
+    credit_class: str = typer.Argument(metavar="CLASS", help="Class of the failed positions."),
+    first_position: int = typer.Option(..., help="First position that was not retired."),
+    substitute_class: str = typer.Option(..., help="Class of what was retired instead."),
+    serials: list[str] = typer.Option(..., help="What was retired, SERIES/FIRST-LAST."),
+    reference: str = typer.Option(..., help="The registry's reference of that retirement."),
+    day: str = typer.Option(..., "--date", help="When the registry retired, YYYY-MM-DD."),
+    key: list[str] = typer.Option([], "--key", help="Sign with these keys and submit."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """For positions the registry can never retire others of equal size were retired instead."""
+    with reporting(as_json):
+        context = Context.load(as_json)
+        class_id = context.class_id(credit_class)
+        said = MadeGood(
+            class_id,
+            first_position,
+            context.class_id(substitute_class),
+            tuple(SerialRange.parse(one).interval for one in serials),
+            reference,
+            as_yyyymmdd(parse_day(day, "date")),
+            text_hash(f"{reference}\n{day}"),
+        )
+        drafted = context.bridge.statements.draft("MadeGood", said.message(), class_id=class_id)
+        done = sign_and_submit(context, drafted, key)
+        if done.state is StatementState.RECORDED:
+            context.bridge.certificates.look_again(class_id)
+        emit(as_json, statement_document(done), lambda: say(f"made good {done.id}: {done.state}"))
 
 
 def statement_document(held: Statement) -> dict[str, object]:
