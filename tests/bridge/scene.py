@@ -233,15 +233,19 @@ class Desk:
         holders, contracts = self.scene.world.holders, self.scene.world.contracts
         return contracts.balance_of(holders[holder].address, self.class_id)
 
-    def confirmed(self) -> list[Interval]:
-        """Serials that the chain has as retired at the registry, counted from 1."""
+    def chain_confirmed(self) -> list[Interval]:
+        """Serials that the chain has as retired at the registry."""
         with self.scene.database.read() as connection:
             positions = lookup.position_map(connection, self.class_id)
         return [
-            self._own(piece.serials)
+            piece.serials
             for first, end in positions.confirmed
             for piece in positions.pieces(first, end)
         ]
+
+    def confirmed(self) -> list[Interval]:
+        """The same, counted from 1."""
+        return [self._own(serials) for serials in self.chain_confirmed()]
 
     def at_registry(self, state: str) -> list[Interval]:
         """Serials of this class in a state of the registry's book, counted from 1, as fewest."""
