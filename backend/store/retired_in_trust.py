@@ -14,11 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from backend.domain.credits import Status
+from backend.domain.gaps import Gaps
 from backend.domain.serials import VIEWERS
 from backend.store import tables
 from backend.store.import_checks import parameters
 from backend.store.import_rows import Bounds
 from backend.store.queries.assignment import DatedChange, changes_of, standing_at
+from backend.store.queries.shortfalls import gaps_of
 
 #: Marks these contradictions among the others, in `detail`.
 KIND = "retired_in_trust"
@@ -38,22 +40,18 @@ _GONE_ROWS = (
     "  AND lower(b.block) < CASE WHEN s.id = :s1 THEN :f1 ELSE 9223372036854775807 END"
     " WHERE s.id BETWEEN :s0 AND :s1 AND b.last_import = :import AND b.status = ANY(:gone))"
 )
-# Blocks of a series on chain are disjoint (L2): those that a row touches begin inside it, or are
-# the one that begins last before it. Both come from one btree.
+# A serial that was refunded or deposited again lies in several blocks; tokens stand on one.
 _ON_CHAIN = text(
     _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status, g.source,"
     " hit.first AS block_first, hit.last AS block_last, hit.first_position, hit.class_id,"
     " hit.receipt_id, c.number, p.exited, p.open_tonne, p.dust"
-    " FROM gone g JOIN series s ON s.id = g.series_id CROSS JOIN LATERAL ("
-    "   SELECT * FROM class_blocks b WHERE b.series_id = g.series_id"
-    "      AND b.first > g.first AND b.first <= g.last"
-    "   UNION ALL"
-    "   (SELECT * FROM class_blocks b WHERE b.series_id = g.series_id AND b.first <= g.first"
-    "     ORDER BY b.first DESC LIMIT 1)) hit"
+    " FROM gone g JOIN series s ON s.id = g.series_id JOIN class_blocks hit ON"
+    " int4range(hit.series_id, hit.series_id, '[]') && int4range(g.series_id, g.series_id, '[]')"
+    " AND int8range(hit.first, hit.last, '[]') && g.block"
     " JOIN classes c ON c.class_id = hit.class_id"
     " CROSS JOIN LATERAL (SELECT exited, open_tonne, dust FROM position_changes p"
     "   WHERE p.class_id = hit.class_id ORDER BY block_number DESC, log_index DESC LIMIT 1) p"
-    " WHERE hit.last >= g.first ORDER BY s.name, g.first, hit.first"
+    " ORDER BY s.name, g.first, hit.first, hit.block_number, hit.log_index"
 )
 _NOT_MINTED = text(
     _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status, g.source,"
@@ -87,11 +85,12 @@ def record_retired_in_trust(connection: Connection, import_id: int, bounds: Boun
     if not connection.execute(_ANY_IN_TRUST, {"s0": asked["s0"], "s1": asked["s1"]}).scalar():
         return 0
     rows = connection.execute(_ON_CHAIN, asked).all()
-    exchanges = changes_of(connection, {int(row.class_id) for row in rows})
+    classes = {int(row.class_id) for row in rows}
+    exchanges, gaps = changes_of(connection, classes), gaps_of(connection, classes)
     found = [
         _contradiction(import_id, row, first, last, f"tokens of class {row.number} stand on")
         for row in rows
-        for first, last in _live(row, exchanges[int(row.class_id)])
+        for first, last in _live(row, exchanges[int(row.class_id)], gaps[int(row.class_id)])
     ]
     for row in connection.execute(_NOT_MINTED, asked):
         first, last = max(row.first, row.block_first), min(row.last, row.block_last)
@@ -102,8 +101,11 @@ def record_retired_in_trust(connection: Connection, import_id: int, bounds: Boun
     return len(found)
 
 
-def _live(row: Any, exchanges: Sequence[DatedChange]) -> Iterator[tuple[int, int]]:
-    """Serials of the row and the block on which a kilogram stands; neighbours as one run."""
+def _live(row: Any, exchanges: Sequence[DatedChange], gaps: Gaps) -> Iterator[tuple[int, int]]:
+    """Serials of the row and the block on which a kilogram stands; neighbours as one run.
+
+    That the serials of a gap are gone is published already.
+    """
     low, high = max(row.first, row.block_first), min(row.last, row.block_last)
     origin = row.first_position + low - row.block_first
     runs: list[tuple[int, int]] = []
@@ -112,6 +114,9 @@ def _live(row: Any, exchanges: Sequence[DatedChange]) -> Iterator[tuple[int, int
         open_at = {row.open_tonne} if row.dust and row.open_tonne < row.exited else set()
         parts = [(max(move.at, row.exited), move.at + move.tonnes)]
         parts += [(at, at + 1) for at in open_at if move.at <= at < move.at + move.tonnes]
+        for gap in gaps:
+            cuts = [((a, min(b, gap.first)), (max(a, gap.end), b)) for a, b in parts]
+            parts = [part for pair in cuts for part in pair if part[0] < part[1]]
         shift = low - origin + move.origin - move.at
         runs += [(start + shift, end + shift - 1) for start, end in parts if start < end]
     yield from _joined(runs)

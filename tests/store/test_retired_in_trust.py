@@ -15,6 +15,7 @@ from backend.store import tables
 from backend.store.custody import Custody
 from backend.store.database import Database
 from backend.store.retired_in_trust import list_retired_in_trust
+from tests.api.backing_history import BackingHistory
 from tests.api.history import History, address, make_class
 from tests.registries.exports import SAMPLES, VERRA
 from tests.store.rows import GS, VCS, gold, row, save
@@ -151,3 +152,25 @@ def test_the_import_says_it_in_its_document_and_by_its_exit_code(
             }
         ]
         assert len(document["contradictions"]) == 1
+
+
+def test_l3_a_refunded_serial_is_backed_again_a_delivered_or_dead_one_is_no_news(
+    database: Database,
+) -> None:
+    made = BackingHistory(database)
+    made.mint(CLASS, HOLDER, [Interval(VCS, 100, 119)])
+    refunded = made.request(HOLDER, CLASS.token_id, 3)
+    assert refunded is not None
+    made.act(refunded, "reject")
+    made.refund(refunded)
+    delivered = made.request(HOLDER, CLASS.token_id, 2)
+    assert delivered is not None
+    for act in ("begin", "dispatch", "finalise"):
+        made.act(delivered, act)
+    made.invalidate(CLASS.token_id, 10, 3)
+    made.save()
+    save(database, [row(100, 119)], "active")
+    save(database, [row(100, 119, GONE)], "newer")
+    # 100-102 stand at the back, 103-104 left, 110-112 are a published gap.
+    wanted = [("VCS:2", 100, 102), ("VCS:2", 105, 109), ("VCS:2", 113, 119)]
+    assert sorted(found(database)) == wanted
