@@ -59,7 +59,8 @@ contract RecordVectorsTest is Deployment {
         load("failures");
         IRegistryRecords moved = IRegistryRecords(placed(address(records)));
         equal(typeHash(), RecordHashes.FAILURE_TYPEHASH, "type string");
-        for (uint256 i = count(); i-- > 0;) {
+        uint256 vectors = count();
+        for (uint256 i = 0; i < vectors; ++i) {
             RegistryFailure memory failure = abi.decode(encoded(i), (RegistryFailure));
             equal(moved.hashRegistryFailure(failure), digest(i), "digest of a failure");
         }
@@ -69,7 +70,8 @@ contract RecordVectorsTest is Deployment {
         load("made-good");
         IRegistryRecords moved = IRegistryRecords(placed(address(records)));
         equal(typeHash(), RecordHashes.MADE_GOOD_TYPEHASH, "type string");
-        for (uint256 i = count(); i-- > 0;) {
+        uint256 vectors = count();
+        for (uint256 i = 0; i < vectors; ++i) {
             MadeGood memory good = abi.decode(encoded(i), (MadeGood));
             equal(moved.hashMadeGood(good), digest(i), "digest of made good");
         }
@@ -79,7 +81,8 @@ contract RecordVectorsTest is Deployment {
         load("reserve");
         IReserve moved = IReserve(placed(address(reserve)));
         equal(typeHash(), ReserveHashes.REPORT_TYPEHASH, "type string");
-        for (uint256 i = count(); i-- > 0;) {
+        uint256 vectors = count();
+        for (uint256 i = 0; i < vectors; ++i) {
             ReserveReport memory made = abi.decode(encoded(i), (ReserveReport));
             equal(moved.hashReport(made), digest(i), "digest of a report");
         }
