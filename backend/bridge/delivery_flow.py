@@ -21,7 +21,7 @@ from backend.domain.serials import Interval
 from backend.errors import CausewayError, ChainRejected
 from backend.store.flows import Flow, add_flow
 from backend.store.queries import consumed, delivering
-from backend.store.statements import StatementState
+from backend.store.statements import OPEN, StatementState
 
 DELIVERY = "delivery"
 
@@ -261,6 +261,11 @@ class DeliveryFlow:
 
     def _refunded(self, flow: Flow, state: State) -> None:
         """The holder has the tokens again. What the registry did all the same is a break."""
+        for one in self._parts.statements.stored.of_flow(DELIVERY, flow.id):
+            if one.state in OPEN and not self._parts.statements.is_recorded(one):
+                # The contract refuses it from now on.
+                stored = self._parts.statements.stored
+                stored.set_state(one.id, StatementState.FAILED, "the delivery was refunded")
         held = self._parts.requests.of_flow(DELIVERY, flow.id)
         answer = self._last_answer(flow) if held else None
         if answer is not None and answer.state is AnswerState.DONE:

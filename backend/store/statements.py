@@ -104,7 +104,11 @@ class Statements:
                 )
                 .on_conflict_do_update(
                     index_elements=[statements.c.id],
-                    set_={"state": StatementState.DRAFTED.value, "reason": None},
+                    set_={
+                        "state": StatementState.DRAFTED.value,
+                        "reason": None,
+                        "extra": dict(extra or {}),
+                    },
                     where=statements.c.state == StatementState.FAILED.value,
                 )
             )
