@@ -215,7 +215,7 @@ def without(what: str) -> Any:
         ("Exchange.setKeys", "Exchange: the set-up gave it no keys"),
         ("Exchange.setFeePayees", "Exchange: the set-up named nobody to pay its fees to"),
         ("Exchange.setAsset", "Exchange: the set-up did not list 0x"),
-        ("Participants.addCausewayContract", "the set-up did not make it a contract of Causeway"),
+        ("Participants.addCausewayContract", "the set-up did not make Exchange a contract"),
     ],
 )
 def test_l5_a_set_up_that_left_the_exchange_unfinished_is_found(
