@@ -9,7 +9,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ICarbonCredits} from "./interfaces/ICarbonCredits.sol";
 import {Finalisation, IDeliveries, Rejection} from "./interfaces/IDeliveries.sol";
-import {IGaps} from "./interfaces/IGaps.sol";
+import {DeadPart, IGaps} from "./interfaces/IGaps.sol";
 import {IRegistryRecords} from "./interfaces/IRegistryRecords.sol";
 import {IReserve} from "./interfaces/IReserve.sol";
 import {ITrust} from "./interfaces/ITrust.sol";
@@ -167,8 +167,7 @@ contract Deliveries is IDeliveries, EIP712, AccessManaged, ReentrancyGuardTransi
             finalisation.evidenceHash,
             signers
         );
-        (bytes32 seriesId, uint64 first, uint64 last) = _serials(held);
-        TRUST.release(seriesId, first, last, serialHint);
+        _release(held, serialHint);
     }
 
     /// @inheritdoc IDeliveries
@@ -347,6 +346,19 @@ contract Deliveries is IDeliveries, EIP712, AccessManaged, ReentrancyGuardTransi
         );
         GAPS.beforeRefund(classId, held.firstPosition, tonnes, position, disputed);
         CREDITS.mintRefund(held.holder, classId, tonnes);
+    }
+
+    /// @dev What died on the way never leaves the register (L2). What stays behind each release
+    /// begins above `hint` and below the next one: the hint is good for all of them.
+    function _release(Delivery storage held, uint64 hint) private {
+        (bytes32 seriesId, uint64 first, uint64 last) = _serials(held);
+        DeadPart[] memory dead = GAPS.beforeRelease(held.classId, held.firstPosition);
+        for (uint256 i = 0; i < dead.length; ++i) {
+            uint64 died = held.firstSerial + (dead[i].first - held.firstPosition);
+            if (died != first) TRUST.release(seriesId, first, died - 1, hint);
+            first = died + dead[i].tonnes;
+        }
+        if (first <= last) TRUST.release(seriesId, first, last, hint);
     }
 
     function _approve(Finalisation calldata finalisation, bytes[] calldata signatures)

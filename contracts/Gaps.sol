@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICarbonCredits, Positions} from "./interfaces/ICarbonCredits.sol";
-import {IGaps} from "./interfaces/IGaps.sol";
+import {DeadPart, IGaps} from "./interfaces/IGaps.sol";
 import {IRegistryRecords} from "./interfaces/IRegistryRecords.sol";
 import {ITrust} from "./interfaces/ITrust.sol";
 import {GapList} from "./libraries/GapList.sol";
@@ -24,12 +24,6 @@ contract Gaps is IGaps {
         bool hasGaps;
     }
 
-    /// @dev Positions of an open delivery whose serials died.
-    struct Part {
-        uint48 first;
-        uint48 tonnes;
-    }
-
     ICarbonCredits public immutable CREDITS;
     ITrust public immutable TRUST;
     IRegistryRecords public immutable RECORDS;
@@ -39,8 +33,8 @@ contract Gaps is IGaps {
     mapping(uint256 classId => Totals) private _totals;
     mapping(uint256 classId => GapList.List) private _gaps;
     /// @dev By the first position of a delivery, ascending.
-    mapping(uint256 classId => mapping(uint48 delivered => Part[])) private _dead;
-    mapping(uint256 classId => mapping(uint48 delivered => bool)) private _refunded;
+    mapping(uint256 classId => mapping(uint48 delivered => DeadPart[])) private _dead;
+    mapping(uint256 classId => mapping(uint48 delivered => bool)) private _ended;
 
     modifier onlyCredits() {
         if (msg.sender != address(CREDITS)) revert GapsOnlyCredits(msg.sender);
@@ -101,19 +95,29 @@ contract Gaps is IGaps {
         uint48 newPosition,
         bool disputed
     ) external onlyDeliveries {
-        _refunded[classId][firstPosition] = true;
-        Part[] storage parts = _dead[classId][firstPosition];
+        _ended[classId][firstPosition] = true;
+        DeadPart[] storage parts = _dead[classId][firstPosition];
         uint256 count = parts.length;
         // Offsets from the delivery's first position, which are those of the refund too.
         uint48 done;
         for (uint256 i = 0; i < count; ++i) {
-            Part memory part = parts[i];
+            DeadPart memory part = parts[i];
             uint48 offset = part.first - firstPosition;
             if (disputed) _append(classId, newPosition + done, offset - done, GapKind.Disputed);
             _append(classId, newPosition + offset, part.tonnes, GapKind.Invalidated);
             done = offset + part.tonnes;
         }
         if (disputed) _append(classId, newPosition + done, tonnes - done, GapKind.Disputed);
+    }
+
+    /// @inheritdoc IGaps
+    function beforeRelease(uint256 classId, uint48 firstPosition)
+        external
+        onlyDeliveries
+        returns (DeadPart[] memory)
+    {
+        _ended[classId][firstPosition] = true;
+        return _dead[classId][firstPosition];
     }
 
     /// @inheritdoc IGaps
@@ -277,18 +281,18 @@ contract Gaps is IGaps {
         {
             revert GapPositionsInvalid(classId, first, tonnes);
         }
-        if (_refunded[classId][delivered]) revert DeliveryRefundedAlready(classId, delivered);
-        Part[] storage parts = _dead[classId][delivered];
+        if (_ended[classId][delivered]) revert DeliveryEnded(classId, delivered);
+        DeadPart[] storage parts = _dead[classId][delivered];
         uint256 index = parts.length;
         if (index == MAX_DEAD_PARTS) revert GapPositionsInvalid(classId, first, tonnes);
-        parts.push(Part(first, tonnes));
+        parts.push(DeadPart(first, tonnes));
         for (; index != 0 && parts[index - 1].first > first; --index) {
             parts[index] = parts[index - 1];
         }
-        parts[index] = Part(first, tonnes);
+        parts[index] = DeadPart(first, tonnes);
         if (index != 0) _requireApart(classId, parts[index - 1], first);
         if (index + 1 < parts.length) {
-            _requireApart(classId, Part(first, tonnes), parts[index + 1].first);
+            _requireApart(classId, DeadPart(first, tonnes), parts[index + 1].first);
         }
 
         emit DeliveryInvalidated(eventId, classId, first, tonnes);
@@ -406,7 +410,7 @@ contract Gaps is IGaps {
         return (uint48(key - 1), GapList.tonnes(word), GapList.kind(word));
     }
 
-    function _requireApart(uint256 classId, Part memory part, uint48 next) private pure {
+    function _requireApart(uint256 classId, DeadPart memory part, uint48 next) private pure {
         if (next - part.first < part.tonnes) {
             revert GapOverlaps(classId, part.first, part.tonnes, GapKind.Invalidated);
         }

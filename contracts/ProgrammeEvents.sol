@@ -173,7 +173,9 @@ contract ProgrammeEvents is IProgrammeEvents, IERC1155Receiver, EIP712, Reentran
         (uint256 toClass, uint48 newPosition) = TRUST.mintConverted(
             conversionId, given.toClass, tonnes, seriesNumber, serial, given.serials, serialHints
         );
-        if (toClass == given.fromClass) revert ConversionInvalid(conversionId);
+        // Serials that stay are of the same project: the high half of the id.
+        bool moved = sameSerials && toClass >> 128 != given.fromClass >> 128;
+        if (moved || toClass == given.fromClass) revert ConversionInvalid(conversionId);
         uint64 kilograms = uint64(tonnes * PositionsLib.KILOGRAMS_PER_TONNE);
         _conversions[conversionId] =
             Converting(given.fromClass, toClass, given.root, kilograms, 0);

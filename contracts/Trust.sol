@@ -390,7 +390,7 @@ contract Trust is ITrust, Signers, EIP712, AccessManaged, ReentrancyGuardTransie
         ReceiptStatus status = ReceiptStatus(_blocks.status(receiptId));
         if (status == ReceiptStatus.Minted) revert TrustReceiptUsed(receiptId);
         if (status == ReceiptStatus.Cancelled) revert TrustReceiptCancelled(receiptId);
-        revert TrustReceiptKeyTaken(receiptId, uint64(uint256(receiptId)));
+        revert TrustReceiptKeyTaken(receiptId, Blocks.key(receiptId));
     }
 
     function _refuseOrder(address previous, address next) internal pure override {

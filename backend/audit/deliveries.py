@@ -48,8 +48,22 @@ class Tracked:
     broken: bool = False
     last: ChainEvent | None = None
     refund_event: ChainEvent | None = None
-    #: Its serials left the register with the finalisation.
-    released: bool = False
+    #: Positions (first, end) whose serials died while it was open: they never leave the register.
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    #: Serials (first, last) that left the register with the finalisation.
+    released: list[tuple[int, int]] = field(default_factory=list)
+
+    def lived(self) -> list[tuple[int, int]]:
+        """The serials (first, last) that a finalisation releases, ascending."""
+        if self.serials is None:
+            return []
+        start, runs = self.first, []
+        for first, end in [*sorted(self.dead), (self.first + self.tonnes, 0)]:
+            if first > start:
+                runs.append((start, first - 1))
+            start = end
+        offset = self.serials.first - self.first
+        return [(low + offset, high + offset) for low, high in runs]
 
 
 @dataclass(slots=True)
@@ -65,11 +79,13 @@ class DeliveryBook:
     reports: list[int] = field(default_factory=list)
 
     def apply(self, event: ChainEvent) -> None:
-        """Take one event of Deliveries, Reserve, or Trust's releases."""
+        """Take one event of Deliveries or Reserve, a release of Trust, a death of Gaps."""
         if event.name == "ReserveReported":
             self.reports.append(event.args["asOf"])
         elif event.name == "SerialsReleased":
             self._let_go(event)
+        elif event.name == "DeliveryInvalidated":
+            self._died(event)
         elif event.contract != CONTRACT or "deliveryId" not in event.args:
             return
         elif event.name == "DeliveryRequested":
@@ -92,25 +108,34 @@ class DeliveryBook:
         self.findings.broken(law, f"delivery {delivery_id} {what}", event, serials, **amounts)
 
     def _let_go(self, event: ChainEvent) -> None:
-        """Serials leave the register only with the finalisation of the delivery of exactly them."""
+        """Serials leave the register only with the finalisation of the delivery that named them,
+        those that lived, each run once."""
         args = event.args
         for held in self.found.values():
-            named = held.serials
+            named, run = held.serials, (args["first"], args["last"])
             if (
                 named is not None
-                and not held.released
+                and run in held.lived()
+                and run not in held.released
                 and held.last is not None
                 and (held.last.name, held.last.transaction_hash)
                 == ("DeliveryFinalised", event.transaction_hash)
-                and (args["seriesId"], args["first"], args["last"])
-                == ("0x" + named.series.id.hex(), named.first, named.last)
+                and args["seriesId"] == "0x" + named.series.id.hex()
             ):
-                held.released = True
+                held.released.append(run)
                 return
         self.findings.broken(
             "L2", f"serials {args['first']}-{args['last']} of series {args['seriesId']} left the "
             "register without a delivery", event, first=args["first"], last=args["last"],
         )  # fmt: skip
+
+    def _died(self, event: ChainEvent) -> None:
+        args = event.args
+        first, end = args["firstPosition"], args["firstPosition"] + args["tonnes"]
+        for held in self.found.values():
+            inside = held.first <= first and end <= held.first + held.tonnes
+            if inside and held.class_id == args["classId"]:
+                held.dead.append((first, end))
 
     def _time(self, event: ChainEvent) -> int:
         return self.times[event.block_number]
@@ -248,7 +273,7 @@ class DeliveryBook:
             kinds = {one.kind for one in position_map.settled_within(held.first, end)}
             if kinds != {Settled.DELIVERED}:
                 self._broken(held.request, "has not settled its positions as delivered")
-            if held.state is State.FINALISED and not held.released:
+            if held.state is State.FINALISED and sorted(held.released) != held.lived():
                 self._broken(
                     held.last or held.request, "is final and kept its serials in the register", "L2"
                 )

@@ -117,7 +117,8 @@ interface IDeliveries {
     function reject(Rejection calldata rejection, bytes[] calldata signatures) external;
 
     /// @notice Ends a delivery that was begun; its serials leave the register and may be deposited
-    /// again. After a refund it is refused: see `recordBreak`.
+    /// again, except those that were invalidated since the request. After a refund it is refused:
+    /// see `recordBreak`.
     /// @param serialHint A registered interval of the series that begins below, 0 for the head.
     function finalise(
         Finalisation calldata finalisation, uint64 serialHint, bytes[] calldata signatures

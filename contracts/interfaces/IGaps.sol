@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+/// @notice Positions [first, +tonnes) of a delivery whose serials died while it was open.
+struct DeadPart {
+    uint48 first;
+    uint48 tonnes;
+}
+
 /// @title Gaps: live positions that nothing may consume, and what halts a class.
 /// @notice A gap is a run of live positions that were invalidated, are disputed or were converted.
 /// A consumption never crosses a gap; when the cursor reaches one, `minted` and `exited` both grow
@@ -30,7 +36,8 @@ interface IGaps {
     error GapUnknown(uint256 classId, uint64 firstPosition);
     error GapHintInvalid(uint256 classId, uint64 gapHint, uint64 firstPosition);
     error GapOverlaps(uint256 classId, uint48 gapFirst, uint48 gapTonnes, GapKind kind);
-    error DeliveryRefundedAlready(uint256 classId, uint48 firstPosition);
+    /// @dev Refunded or finalised: its positions are nobody's any more.
+    error DeliveryEnded(uint256 classId, uint48 firstPosition);
     /// @dev `before` tonnes can be consumed before the gap [gapFirst, +gapTonnes), which stands
     /// there once those that the cursor has reached are passed.
     error GapReached(
@@ -54,6 +61,12 @@ interface IGaps {
     function beforeRefund(
         uint256 classId, uint48 firstPosition, uint48 tonnes, uint48 newPosition, bool disputed
     ) external;
+
+    /// @dev Only Deliveries, when a delivery is finalised: what of it died while it was open, by
+    /// ascending position; its serials stay registered for ever.
+    function beforeRelease(uint256 classId, uint48 firstPosition)
+        external
+        returns (DeadPart[] memory);
 
     /// @dev Only Deliveries; closes what is left of a dispute, wherever passing has moved it.
     function closeDispute(uint256 classId, uint48 firstPosition, uint48 tonnes) external;

@@ -41,7 +41,8 @@ struct Substitution {
 /// @notice Live positions [firstPosition, +tonnes) of one class, in one piece, become another
 /// class, pro rata for who held at `chainBlock`: `root` is a Merkle-sum root of (holder, kilograms)
 /// as IReserve's liability leaves of `fromClass`, its sum tonnes × 1000. `serials` empty: the same
-/// serials (LABEL_SPLIT); else new ones of equal size (EXCHANGE, CONVERSION), and the old are dead.
+/// serials, in the same project (LABEL_SPLIT); else new ones of equal size (EXCHANGE, CONVERSION),
+/// and the old are dead.
 struct Conversion {
     uint8 kind;
     uint256 fromClass;

@@ -77,7 +77,7 @@ interface ITrust {
     );
     error TrustReceiptUsed(bytes32 receiptId);
     error TrustReceiptCancelled(bytes32 receiptId);
-    /// @dev Another receipt has the same 64 bits of its id; sign anew with any field changed.
+    /// @dev Another receipt has the same 63 bits of its id; sign anew with any field changed.
     error TrustReceiptKeyTaken(bytes32 receiptId, uint64 key);
     error TrustReceiptExpired(bytes32 receiptId, uint64 validUntil, uint256 chainTime);
     error TrustIntervalCount(uint256 intervals, uint256 hints);

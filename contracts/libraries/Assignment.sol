@@ -8,11 +8,18 @@ import {ITrust} from "../interfaces/ITrust.sol";
 /// @notice Trust's blocks are appended and never change. Only a block that an exchange or a
 /// substitute has cut has pieces here, from its first position on; they tile it without a gap.
 library Assignment {
-    /// @dev One slot: `tonnes` positions on consecutive serials from `serial` on.
+    /// @dev How many pieces a cut may walk over before it leaves a stop.
+    uint256 private constant STRIDE = 32;
+
+    /// @dev One slot: `tonnes` positions on consecutive serials from `serial` on. Some pieces are
+    /// stops, beginning with the first of the block: `skip` is where the next stop begins, 0 for
+    /// none. So a registry that retires other serials than the expected ones, a piece each time,
+    /// makes no position too dear to find: gaps and deliveries at the front need it (L8).
     struct Piece {
         uint32 series;
         uint64 serial;
         uint48 tonnes;
+        uint48 skip;
     }
 
     struct Store {
@@ -27,14 +34,8 @@ library Assignment {
     {
         (uint48 first, uint48 end, uint32 series, uint64 serial) =
             trust.findBlock(classId, position);
-        start = first;
-        mapping(uint48 => Piece) storage pieces = self.pieces[classId];
-        piece = pieces[start];
-        if (piece.tonnes == 0) return (start, Piece(series, serial, end - start));
-        while (start + piece.tonnes <= position) {
-            start += piece.tonnes;
-            piece = pieces[start];
-        }
+        return
+            _seek(self.pieces[classId], first, Piece(series, serial, end - first, 0), position);
     }
 
     /// @notice Swaps the serials of both sides; each must lie inside one piece.
@@ -56,8 +57,8 @@ library Assignment {
         if (!fits) revert IRegistryRecords.ExchangeInvalid(classId, position, other, tonnes);
         open = open && goesOn && distance > tonnes;
 
-        self.pieces[classId][position] = there;
-        self.pieces[classId][other] = here;
+        _put(self, classId, position, there);
+        _put(self, classId, other, here);
 
         emit IRegistryRecords.SerialsExchanged(classId, position, other, tonnes);
     }
@@ -76,7 +77,69 @@ library Assignment {
         if (fits) (fits,,) = _isolate(self, trust, classId, position, tonnes);
         if (!fits) revert IRegistryRecords.RebindInvalid(classId, position, tonnes);
 
-        self.pieces[classId][position] = Piece(series, first, tonnes);
+        _put(self, classId, position, Piece(series, first, tonnes, 0));
+    }
+
+    /// @dev Other serials for a piece, which stays the stop that it is.
+    function _put(Store storage self, uint256 classId, uint48 position, Piece memory piece)
+        private
+    {
+        mapping(uint48 => Piece) storage pieces = self.pieces[classId];
+        piece.skip = pieces[position].skip;
+        pieces[position] = piece;
+    }
+
+    /// @dev Where the search for a position above this piece goes on, and whether at a stop.
+    function _next(uint48 start, Piece memory piece, uint48 position)
+        private
+        pure
+        returns (uint48, bool)
+    {
+        return piece.skip != 0 && piece.skip <= position
+            ? (piece.skip, true)
+            : (start + piece.tonnes, false);
+    }
+
+    /// @dev The piece of a block that holds `position`: the whole block when nothing has cut it.
+    function _seek(
+        mapping(uint48 => Piece) storage pieces,
+        uint48 first,
+        Piece memory block_,
+        uint48 position
+    ) private view returns (uint48 start, Piece memory piece) {
+        start = first;
+        piece = pieces[start];
+        if (piece.tonnes == 0) return (start, block_);
+        while (start + piece.tonnes <= position) {
+            (start,) = _next(start, piece, position);
+            piece = pieces[start];
+        }
+    }
+
+    /// @dev `_seek` for a cut: makes a stop of every STRIDE-th piece on the way from the last stop.
+    function _seekAndStop(
+        mapping(uint48 => Piece) storage pieces,
+        uint48 first,
+        Piece memory block_,
+        uint48 position
+    ) private returns (uint48 start, Piece memory piece) {
+        start = first;
+        piece = pieces[start];
+        if (piece.tonnes == 0) return (start, block_);
+        uint48 stop = start;
+        uint256 walked = 0;
+        while (start + piece.tonnes <= position) {
+            bool atStop;
+            (start, atStop) = _next(start, piece, position);
+            piece = pieces[start];
+            ++walked;
+            if (walked == STRIDE && !atStop) {
+                (piece.skip, pieces[stop].skip) = (pieces[stop].skip, start);
+                pieces[start].skip = piece.skip;
+                atStop = true;
+            }
+            if (atStop) (stop, walked) = (start, 0);
+        }
     }
 
     /// @dev Cuts the pieces so that [position, position + tonnes) is one of them, if it `fits`.
@@ -87,21 +150,26 @@ library Assignment {
         uint48 position,
         uint48 tonnes
     ) private returns (bool fits, Piece memory part, bool goesOn) {
-        (uint48 start, Piece memory piece) = locate(self, trust, classId, position);
+        (uint48 start, uint48 end, uint32 series, uint64 serial) =
+            trust.findBlock(classId, position);
         mapping(uint48 => Piece) storage pieces = self.pieces[classId];
+        Piece memory piece = Piece(series, serial, end - start, 0);
+        (start, piece) = _seekAndStop(pieces, start, piece, position);
         uint48 before = position - start;
         // Subtracted, because position + tonnes could pass 48 bits.
         if (tonnes > piece.tonnes - before) return (false, part, false);
         uint48 rest = piece.tonnes - before - tonnes;
-        part = Piece(piece.series, piece.serial + before, tonnes);
+        part = Piece(
+            piece.series, piece.serial + before, tonnes, before == 0 ? piece.skip : 0
+        );
         fits = true;
         goesOn = rest != 0;
 
-        if (before != 0) pieces[start] = Piece(piece.series, piece.serial, before);
+        if (before != 0) pieces[start] = Piece(piece.series, piece.serial, before, piece.skip);
         pieces[position] = part;
         if (goesOn) {
             pieces[position + tonnes] =
-                Piece(piece.series, piece.serial + before + tonnes, rest);
+                Piece(piece.series, piece.serial + before + tonnes, rest, 0);
         }
     }
 }

@@ -4,12 +4,15 @@ pragma solidity 0.8.37;
 import {ITrust} from "../interfaces/ITrust.sol";
 
 /// @title Receipts and the blocks they minted, in the same slots.
-/// @notice A slot is found by 64 bits of the receipt's id plus the interval's number in it (a block
-/// that no receipt minted has an id of its own and status 0). It
+/// @notice A slot is found by 63 bits of the receipt's id plus the interval's number in it. A block
+/// that no receipt minted has an id of its own, status 0 and bit 63 of its key, so that no signer
+/// can take its slot by cancelling a receipt: a refund and a passed gap need one (L8). A slot
 /// holds the status of the receipt, 104 more bits of its id, and the block. A class lists the
 /// keys of its blocks, four in a slot; the last one to three wait beside the count. So a mint
 /// writes one new slot for receipt and block, and one new slot of keys for every fourth block.
 library Blocks {
+    uint64 private constant WITHOUT_RECEIPT = 1 << 63;
+
     /// @dev `end` is the position after the block's last one; a block begins where the one
     /// before ends. `series` and `first` say which serials.
     struct Block {
@@ -26,25 +29,31 @@ library Blocks {
         mapping(uint256 classId => mapping(uint256 row => uint256 fourKeys)) rows;
     }
 
+    /// @notice Where the slot of interval 0 of a receipt is.
+    function key(bytes32 receiptId) internal pure returns (uint64) {
+        return uint64(uint256(receiptId)) & ~WITHOUT_RECEIPT;
+    }
+
     /// @notice Status of a receipt; 0 when nothing is known of it.
     function status(Store storage self, bytes32 receiptId) internal view returns (uint8) {
-        uint256 slot = self.slots[_key(receiptId)];
+        uint256 slot = self.slots[key(receiptId)];
         return slot >> 152 == _tag(receiptId) ? uint8(slot >> 144) : 0;
     }
 
     /// @notice Sets the status of a receipt that has none.
     function setStatus(Store storage self, bytes32 receiptId, uint8 newStatus) internal {
-        self.slots[_key(receiptId)] = _tag(receiptId) << 152 | uint256(newStatus) << 144;
+        self.slots[key(receiptId)] = _tag(receiptId) << 152 | uint256(newStatus) << 144;
     }
 
     /// @notice Whether the slot of interval 0 of a receipt is free for it.
-    /// @dev Another receipt with the same 64 bits does not happen by chance; if it does, the
+    /// @dev Another receipt with the same 63 bits does not happen by chance; if it does, the
     /// receipt is signed anew with any field changed.
     function isFree(Store storage self, bytes32 receiptId) internal view returns (bool) {
-        return self.slots[_key(receiptId)] == 0;
+        return self.slots[key(receiptId)] == 0;
     }
 
-    /// @notice Appends interval `number` of a receipt to its class and marks the receipt.
+    /// @notice Appends interval `number` of a receipt to its class and marks the receipt; with
+    /// status 0, a block that no receipt minted.
     /// @param added The block, from `pack`.
     /// @param head The class's head, kept in memory over the intervals of one receipt.
     function append(
@@ -56,21 +65,22 @@ library Blocks {
         uint8 newStatus,
         uint256 added
     ) internal returns (uint256 newHead) {
-        uint64 key;
+        uint64 place;
         // Keys wrap around; that a key is free is checked.
         unchecked {
-            key = _key(receiptId) + uint64(number);
+            place = (key(receiptId) + uint64(number)) & ~WITHOUT_RECEIPT;
         }
-        if (self.slots[key] != 0) revert ITrust.TrustReceiptKeyTaken(receiptId, key);
+        if (newStatus == 0) place |= WITHOUT_RECEIPT;
+        if (self.slots[place] != 0) revert ITrust.TrustReceiptKeyTaken(receiptId, place);
 
-        self.slots[key] = _tag(receiptId) << 152 | uint256(newStatus) << 144 | added;
+        self.slots[place] = _tag(receiptId) << 152 | uint256(newStatus) << 144 | added;
         uint256 index = uint32(head);
         uint256 lane = index % 4;
         if (lane == 3) {
-            self.rows[classId][index / 4] = head >> 32 | uint256(key) << 192;
+            self.rows[classId][index / 4] = head >> 32 | uint256(place) << 192;
             return index + 1;
         }
-        return (head | uint256(key) << (32 + 64 * lane)) + 1;
+        return (head | uint256(place) << (32 + 64 * lane)) + 1;
     }
 
     /// @notice A block as its part of a slot.
@@ -123,10 +133,6 @@ library Blocks {
             }
         }
         if (held.end == 0) revert ITrust.PositionUnknown(classId, position);
-    }
-
-    function _key(bytes32 receiptId) private pure returns (uint64) {
-        return uint64(uint256(receiptId));
     }
 
     function _tag(bytes32 receiptId) private pure returns (uint256) {

@@ -206,6 +206,30 @@ def confirmed_what_was_delivered() -> list[ChainEvent]:
     return made.saved
 
 
+def finalised_with_dead(*runs: tuple[int, int]) -> list[ChainEvent]:
+    """The middle one of three delivered serials died on the way; these runs left the register."""
+    made = past()
+    one = made.request(HOLDER, CLASS, 3)
+    assert one is not None
+    made.act(one, "begin")
+    made.emit("Gaps", "DeliveryInvalidated", eventId="0x0e", classId=CLASS,
+              firstPosition=one.first + 1, tonnes=1)  # fmt: skip
+    made.next_block()
+    made.act(one, "finalise")
+    made.save()
+    events = list(made.saved)
+    at = next(n for n, event in enumerate(events) if event.name == "SerialsReleased")
+    whole = events[at]
+    events[at : at + 1] = [
+        whole._replace(args={**whole.args, "first": first, "last": last}) for first, last in runs
+    ]
+    return events
+
+
+def test_l2_what_died_on_the_way_stays_in_the_register() -> None:
+    assert not breaks(finalised_with_dead((1, 1), (3, 3)))
+
+
 LIES: list[tuple[str, str, Callable[[], list[ChainEvent]]]] = [
     ("L8", "were retired while a hold stands", retired_while_held),
     ("L8", "were delivered while a hold stands", delivered_while_held),
@@ -229,6 +253,8 @@ LIES: list[tuple[str, str, Callable[[], list[ChainEvent]]]] = [
         "L2", "left the register without a delivery",
         lambda: without(delivered("begin", "finalise").saved, "DeliveryFinalised"),
     ),
+    ("L2", "left the register without a delivery", lambda: finalised_with_dead((1, 3))),
+    ("L2", "is final and kept its serials", lambda: finalised_with_dead((1, 1))),
     (
         "L2", "was refunded on other serials",
         lambda: bend(delivered("reject", "refund").saved, "BlockAppended", first=4, last=6),

@@ -260,7 +260,7 @@ contract RefundsTest is Bridge {
         equal(uncovered, 4, "shortfall");
         expectInvalidationRefused(
             invalidationOf(id, 7, 107, 107),
-            abi.encodeWithSelector(IGaps.DeliveryRefundedAlready.selector, id, 0)
+            abi.encodeWithSelector(IGaps.DeliveryEnded.selector, id, 0)
         );
     }
 

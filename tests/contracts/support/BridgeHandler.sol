@@ -276,7 +276,8 @@ contract BridgeHandler is BridgeModel {
         for (uint256 i = 0; i < held.tonnes; ++i) {
             Tonne storage tonne = book.tonnes[held.firstPosition + i];
             tonne.place = place;
-            if (place == Place.Gone) registered[tonne.serial] = false;
+            // What died on the way is never free again.
+            if (place == Place.Gone) registered[tonne.serial] = tonne.deadInDelivery;
         }
     }
 
@@ -352,10 +353,7 @@ contract BridgeHandler is BridgeModel {
         uint64 hint = first < book.cursor ? settledBelow(which, first) : gapBelow(which, first);
         bool live = all(which, first, tonnes, Place.Live);
         bool disputed = all(which, first, tonnes, Place.Disputed) && one_(which, first, tonnes);
-        // Of a delivery that was finalised it is recorded, and means nothing any more.
-        bool open = all(which, first, tonnes, Place.Delivered)
-            || all(which, first, tonnes, Place.Gone);
-        open = open && within_(which, first, tonnes);
+        bool open = all(which, first, tonnes, Place.Delivered) && within_(which, first, tonnes);
         bool went = attempt(
             address(events), abi.encodeCall(IProgrammeEvents.invalidate, (made, hint, signatures))
         );
