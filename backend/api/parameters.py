@@ -116,8 +116,8 @@ SeriesPath = Annotated[
     Path(
         description="Series: `VCS:2`, `GS:11603:2025:30256`, `CDM:RW`, or its hash on chain.",
         max_length=80,
-        pattern=r"^(VCS:[12]|(GS|ACR|CAR|ART):[0-9]{1,9}:[0-9]{1,4}:[0-9]{1,9}|CDM:[A-Z]{2}"
-        r"|0x[0-9a-fA-F]{64})$",
+        pattern=r"^(VCS:[12]|(GS|ACR|CAR|ART):(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,3})"
+        r":(0|[1-9][0-9]{0,8})|CDM:[A-Z]{2}|0x[0-9a-fA-F]{64})$",
         examples=["VCS:2"],
     ),
 ]

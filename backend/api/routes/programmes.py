@@ -56,7 +56,7 @@ async def list_trust_accounts(request: Request) -> Response:
 
 
 @router.post(
-    "/retirement-instructions", response_model=InstructionAnswer, responses=responses(401, 404)
+    "/retirement-instructions", response_model=InstructionAnswer, responses=responses(400, 401, 404)
 )
 async def check_and_keep(
     request: Request,
