@@ -213,7 +213,8 @@ def test_a_certificate_costs_as_many_queries_whatever_is_behind_it(history: Hist
             get_certificate(connection, certificate_id)
         event.remove(history.database.engine, "before_cursor_execute", count)
         counts.append(len(statements))
-    assert counts[0] == counts[1] <= 6
+    # Two of them: substitutes, and what failed or was made good at the registry.
+    assert counts[0] == counts[1] <= 8
 
 
 def test_the_api_cannot_write(history: History) -> None:
