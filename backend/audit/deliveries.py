@@ -184,7 +184,6 @@ class DeliveryBook:
             expires = event.args["expiresAt"]
             if expires < self._time(event) or (latest is not None and expires > latest):
                 self._broken(event, f"was dispatched with the expiry {expires}", "L8")
-            held.expires_at = expires
         elif event.name == "DeliveryBreakRecorded":
             if held.broken:
                 self._broken(event, "has two recorded breaks", "L10")

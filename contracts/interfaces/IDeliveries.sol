@@ -51,7 +51,7 @@ interface IDeliveries {
         uint48 firstPosition, uint48 tonnes, bytes32 seriesId, uint64 firstSerial,
         string registryAccount, uint40 deadline, address feeAsset, uint256 fee
     );
-    /// @dev `expiresAt` is the latest end of the transfer until a dispatch names an earlier one.
+    /// @dev `expiresAt` is the latest end of the transfer: what refunds count from.
     event DeliveryBegun(
         uint64 indexed deliveryId, address indexed custodian, uint40 expiresAt,
         uint40 secondDeadline
@@ -109,7 +109,8 @@ interface IDeliveries {
     /// deadline, and not while the holder is frozen.
     function begin(uint64 deliveryId) external;
 
-    /// @notice By a custodian: the registry's reference and when its transfer expires.
+    /// @notice By a custodian: the registry's reference and when its transfer expires. Published
+    /// only; one key must not bring a refund forward while the transfer can still arrive.
     function dispatch(uint64 deliveryId, string calldata registryReference, uint40 expiresAt)
         external;
 

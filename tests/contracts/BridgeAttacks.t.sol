@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IGaps} from "../../contracts/interfaces/IGaps.sol";
 import {Conversion, IProgrammeEvents} from "../../contracts/interfaces/IProgrammeEvents.sol";
 import {Exchange} from "../../contracts/interfaces/IRegistryRecords.sol";
+import {IReserve} from "../../contracts/interfaces/IReserve.sol";
 import {Interval, ITrust, Receipt} from "../../contracts/interfaces/ITrust.sol";
 import {Bridge} from "./support/Bridge.sol";
 
@@ -42,6 +43,28 @@ contract BridgeAttacksTest is Bridge {
         retire(holder, id, 1_000);
         equal(gaps.gapNow(id, 0), 150, "passed");
         stands(id, 150, 100);
+    }
+
+    /// @dev The transfer is on its way; the thief says that it has expired, the credits are still
+    /// in the trust's account, and the holder would have them twice once the recipient accepts.
+    function test_L3_a_stolen_custodian_key_brings_no_refund_forward() public {
+        uint64 deliveryId = request(holder, id, 10);
+        begin(deliveryId);
+        dispatch(deliveryId, NOW);
+        vm.warp(NOW + 1 days);
+        bytes memory proof = listing(id, 100, 199);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IReserve.ReserveTooEarly.selector, NOW + 1 days, NOW + TRANSFER
+            )
+        );
+        vm.prank(holder);
+        deliveries.refundWithReport(deliveryId, proof);
+        vm.warp(NOW + GRACE);
+        expectEarly(deliveryId, NOW + TRANSFER + GRACE, NOW + GRACE);
+        refund(holder, deliveryId);
+        finalise(deliveryId, 0);
+        equal(credits.balanceOf(holder, id), 90_000, "delivered once");
     }
 
     // -------------------------------------------------------------- dead serials and deliveries

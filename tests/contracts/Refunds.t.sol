@@ -98,16 +98,16 @@ contract RefundsTest is Bridge {
         deliveries.refundWithReport(deliveryId, proof);
         begin(deliveryId);
         dispatch(deliveryId, NOW + 5 days);
-        vm.warp(NOW + 5 days);
+        vm.warp(NOW + TRANSFER);
         proof = listing(id, 100, 199);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IReserve.ReserveTooEarly.selector, NOW + 5 days, NOW + 5 days
+                IReserve.ReserveTooEarly.selector, NOW + TRANSFER, NOW + TRANSFER
             )
         );
         vm.prank(holder);
         deliveries.refundWithReport(deliveryId, proof);
-        vm.warp(NOW + 5 days + 1);
+        vm.warp(NOW + TRANSFER + 1);
         // The registry shows less than what was to be delivered: no ordinary refund.
         proof = listing(id, 101, 199);
         vm.expectRevert(
