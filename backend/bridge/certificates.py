@@ -46,9 +46,9 @@ class CertificateFlow:
 
     def look_again(self, class_id: int) -> None:
         """Certificates of a class that had failed go on: something was made good or confirmed."""
-        for flow in self._parts.flows.of_kind(CERTIFICATE):
-            if flow.class_id == class_id and flow.state == "failed":
-                self._parts.flows.reopen(CERTIFICATE, flow.id, "pending", "looked at again")
+        with self._parts.database.begin() as connection:
+            for flow in flows_at(connection, CERTIFICATE, class_id, ("failed",)):
+                move_flow(connection, flow, "pending", reason="looked at again")
 
     def advance(self, flow: Flow) -> None:
         """Plan what can be retired by now; ends when every tonne is settled, or is stuck."""

@@ -55,14 +55,17 @@ class Confirmations:
         self._services.approve(confirmation_id, held.retirement.digest(self.domain), key)
         return self._custody.confirmation(confirmation_id)
 
+    def is_recorded(self, confirmation_id: str) -> bool:
+        """Whether the index has it, whoever submitted it."""
+        with self._services.database.read() as connection:
+            return lookup.confirmation_is_recorded(connection, confirmation_id)
+
     def advance(self, confirmation_id: str, payer: Key) -> StoredConfirmation:
         """One step towards the record on chain; harmless to repeat."""
         held = self._custody.confirmation(confirmation_id)
         if held.state is ConfirmationState.RECORDED:
             return held
-        with self._services.database.read() as connection:
-            recorded = lookup.confirmation_is_recorded(connection, confirmation_id)
-        if recorded:
+        if self.is_recorded(confirmation_id):
             # Whoever submitted it, and whatever we thought of it before: the chain has it.
             return self._custody.set_confirmation_state(confirmation_id, ConfirmationState.RECORDED)
         if held.state is ConfirmationState.FAILED:

@@ -6,11 +6,13 @@ before the registry is touched, so a holder who could refund alone is never paid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.bridge.holdings import Found
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.bridge.permits import Permits
 from backend.chain.abi import encode_call
 from backend.chain.keys import Key
 from backend.domain.classes import as_yyyymmdd
@@ -38,8 +40,9 @@ class OnChain:
 class DeliveryFlow:
     """The deliveries of one deployment."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, permits: Permits) -> None:
         self._parts = parts
+        self._permits = permits
 
     def discover(self, final_block: int) -> int:
         """Take up requests of final chain blocks; returns how many were new."""
@@ -106,15 +109,50 @@ class DeliveryFlow:
             reason = "too late to begin: the holder may refund at the deadline"
             self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return
-        found = self._parts.holdings.holding(serials_of(flow))
-        if found is None or found[1] != serials_of(flow):
-            self._not_there(flow)
+        # Before the chain and long before the registry: what cannot end well is never begun, so
+        # the holder has the ordinary refund at the deadline.
+        if self._is_barred(flow) or self._allowed_holding(flow) is None:
             return
         if custodian is None:
             reason = "a custodian has to begin it: causeway delivery begin"
             self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return
         self._send(flow, "begin", (int(flow.id),), custodian)
+
+    def _is_barred(self, flow: Flow) -> bool:
+        """Whether the programme forbids it, wherever the serials lie."""
+        programme = serials_of(flow).series.programme
+        recipient = str(flow.content["recipient"])
+        return self._wait_barred(flow, self._permits.bars_to_delivering(programme, recipient))
+
+    def _allowed_holding(self, flow: Flow) -> Found | None:
+        """The block that has all of the serials and that they may leave; None when it waits."""
+        serials = serials_of(flow)
+        found = self._parts.holdings.holding(serials)
+        if found is None or found.serials != serials:
+            self._not_there(flow)
+            return None
+        account, recipient = found.account.account, str(flow.content["recipient"])
+        asked = SerialRange.of(serials)
+        bars = self._permits.bars_to_delivery(account, recipient, asked, found.block)
+        return None if self._wait_barred(flow, bars) else found
+
+    def _wait_barred(self, flow: Flow, bars: Sequence[str]) -> bool:
+        """Whether there are reasons against it: reported once, and the flow waits."""
+        if not bars:
+            return False
+        detail = "; ".join(bars)
+        self._parts.breaks.report(
+            f"delivery {flow.id} programme-forbids {detail}"[:500],
+            "programme-forbids",
+            f"delivery {flow.id} cannot be made: {detail}",
+            {"reasons": list(bars)},
+            flow_kind=flow.kind,
+            flow=flow.id,
+            class_id=flow.class_id,
+        )
+        self._parts.flows.wait(flow, SLOW_SECONDS, f"the holder may refund when due: {detail}")
+        return True
 
     def _not_there(self, flow: Flow) -> None:
         """Serials that no connected account holds whole: not begun, so the holder can refund."""
@@ -163,13 +201,13 @@ class DeliveryFlow:
         serials = serials_of(flow)
         held = self._held_request(flow)
         if held is None:
-            found = self._parts.holdings.holding(serials)
-            if found is None or found[1] != serials:
-                self._not_there(flow)
+            # Begun by hand, or what was allowed then no longer is.
+            found = None if self._is_barred(flow) else self._allowed_holding(flow)
+            if found is None:
                 return
             request = TransferRequest(
                 f"dlv-{self._parts.services.chain_id}-{flow.id}",
-                found[0].account,
+                found.account.account,
                 SerialRange.of(serials),
                 str(flow.content["recipient"]),
                 flow.deadline,

@@ -5,10 +5,11 @@ Where the programme allows no tokens the credits stay in custody as a ledger: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.bridge.permits import Permits
 from backend.bridge.receipts import Terms
 from backend.bridge.selection import Lot
 from backend.domain.classes import CreditClass
@@ -25,17 +26,13 @@ DEPOSIT = "deposit"
 #: How long a notice waits for its credits, in seconds.
 NOTICE_SECONDS = 30 * 86_400
 
-#: Why no receipt may be made of serials in an account; empty when one may.
-Bars = Callable[[str, Sequence[SerialRange]], Sequence[str]]
-
 
 class DepositFlow:
-    """The deposits of one deployment; `bars` says what programme, consent and duplicates forbid."""
+    """The deposits of one deployment."""
 
-    def __init__(self, parts: Parts, bars: Bars, ledger_only: Callable[[str], bool]) -> None:
+    def __init__(self, parts: Parts, permits: Permits) -> None:
         self._parts = parts
-        self._bars = bars
-        self._ledger_only = ledger_only
+        self._permits = permits
         self._custody = Custody(parts.database)
 
     def give_notice(
@@ -105,13 +102,18 @@ class DepositFlow:
     def _draft(self, flow: Flow) -> None:
         account = str(flow.content["account"])
         serials = _serials(flow)
-        if self._ledger_only(account.partition(":")[0]):
-            reason = "the programme allows no tokens: kept as a ledger"
-            self._parts.flows.move(flow, "kept", ended=True, reason=reason)
-            return
-        bars = self._bars(account, serials)
+        ledger_only = self._permits.is_ledger_only(account.partition(":")[0])
+        bars = (
+            self._permits.custody_bars(account)
+            if ledger_only
+            else self._permits.bars(account, serials)
+        )
         if bars:
             self._parts.flows.wait(flow, SLOW_SECONDS, "; ".join(bars))
+            return
+        if ledger_only:
+            reason = "the programme allows no tokens: kept as a ledger"
+            self._parts.flows.move(flow, "kept", ended=True, reason=reason)
             return
         try:
             lot = self._lot(serials)

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from backend.domain.registry_requests import Inventory, RegistryAccount, SerialRange
+from backend.domain.registry_requests import (
+    HeldBlock,
+    Inventory,
+    RegistryAccount,
+    SerialRange,
+)
 from backend.domain.serials import Interval
 from backend.errors import InvalidValue, NotFound, RegistryUnavailable
 from backend.registries.clients.protocol import RegistryClient
@@ -64,6 +69,15 @@ class ConnectedAccount:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where serials lie: the account, its block, and the part of them that the block has."""
+
+    account: ConnectedAccount
+    block: HeldBlock
+    serials: Interval
+
+
 class Holdings:
     """The trust accounts of one deployment."""
 
@@ -86,15 +100,15 @@ class Holdings:
                 return one
         raise NotFound(f"{text} is no trust account with a registry to ask", account=text)
 
-    def holding(self, serials: Interval) -> tuple[ConnectedAccount, Interval] | None:
-        """The account that has the first of these serials, and the part that its block holds."""
+    def holding(self, serials: Interval) -> Found | None:
+        """The account and block that have the first of these serials; None when none has."""
         for one in self.connected(serials.series.programme):
             inventory = one.inventory()
             for block in inventory.blocks if inventory else ():
                 held = block.serials
                 if held.space == str(serials.series) and held.first <= serials.first <= held.last:
                     last = min(held.last, serials.last)
-                    return one, Interval(serials.series, serials.first, last)
+                    return Found(one, block, Interval(serials.series, serials.first, last))
         return None
 
     def now(self, chain_time: int) -> Held:

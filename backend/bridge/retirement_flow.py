@@ -7,9 +7,12 @@ is reported and nothing is recorded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backend.bridge.certificates import CERTIFICATE, RETIREMENT
 from backend.bridge.instructions import instruction_for
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
+from backend.bridge.permits import Permits
 from backend.domain.classes import as_yyyymmdd
 from backend.domain.custody import RegistryRetirement
 from backend.domain.records import RegistryFailure
@@ -30,8 +33,9 @@ MAX_MISSING = 60
 class RetirementFlow:
     """The retirements of one deployment."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, permits: Permits) -> None:
         self._parts = parts
+        self._permits = permits
         self._custody = Custody(parts.database)
 
     def advance(self, flow: Flow) -> None:
@@ -65,27 +69,44 @@ class RetirementFlow:
             positions = lookup.position_map(connection, flow.class_id)
             expected = next(iter(positions.pieces(first, end))).serials
             account_id = consumed.account_of(connection, expected)
-        if account_id is None or not self._parts.holdings.is_connected(account_id):
-            # A person retires at the registry and `causeway confirm-retirement` records it.
-            self._parts.flows.wait(flow, SLOW_SECONDS, "no registry is connected: confirm by hand")
+        if self._is_barred(flow, self._permits.bars_to_retiring(expected.series.programme)):
             return
+        # Substitutes of a gap and units of a conversion stand in no receipt: the account that has
+        # them is asked all the same.
         found = self._parts.holdings.holding(expected)
         if found is None:
-            self._missing(flow, expected)
+            if account_id is not None and self._parts.holdings.is_connected(account_id):
+                self._missing(flow, expected)
+            else:
+                # A person retires there and `causeway confirm-retirement` records it.
+                reason = "no registry is connected: confirm by hand"
+                self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return
-        account, serials = found
+        account, serials = found.account, found.serials
+        asked_of = SerialRange.of(serials)
         flow = self._cut(flow, serials.tonnes)
+        bars = self._permits.bars_to_retirement(account.account, asked_of, found.block)
+        if self._is_barred(flow, bars):
+            return
         attempt = int(flow.content.get("attempt", 1))
         request = RetirementRequest(
             f"ret-{self._parts.services.chain_id}-{self._short(flow)}-{first}-{attempt}",
             account.account,
-            SerialRange.of(serials),
+            asked_of,
             instruction_for(self._parts, flow, serials.series.programme),
         )
         self._parts.requests.keep(RETIREMENT, flow.id, request)
         content = {**flow.content, "reference": request.reference}
         asked = self._parts.flows.move(flow, "asked", content=content)
         self._hear(asked)
+
+    def _is_barred(self, flow: Flow, bars: Sequence[str]) -> bool:
+        """Whether the programme forbids it: then a break, and the registry is never asked."""
+        if not bars:
+            return False
+        evidence: dict[str, object] = {"reasons": list(bars)}
+        self._parts.break_off(flow, "programme-forbids", "; ".join(bars), evidence)
+        return True
 
     def _short(self, flow: Flow) -> str:
         """A class's name inside a reference: its low half names class, the high the project."""

@@ -77,9 +77,9 @@ class Bridge:
             self.reserve,
         )
         self.certificates = CertificateFlow(self.parts)
-        self.retirements = RetirementFlow(self.parts)
-        self.deliveries = DeliveryFlow(self.parts)
-        self.deposits = DepositFlow(self.parts, self.permits.bars, self.permits.is_ledger_only)
+        self.retirements = RetirementFlow(self.parts, self.permits)
+        self.deliveries = DeliveryFlow(self.parts, self.permits)
+        self.deposits = DepositFlow(self.parts, self.permits)
         self.signers = Signers(self.parts, signing_keys)
 
     # ── what is open ─────────────────────────────────────────────────────────────────────────
@@ -107,8 +107,16 @@ class Bridge:
         if kind == RECEIPT:
             self.receipts.advance(subject, payer)
         elif kind == CONFIRMATION:
+            if self.confirmations.is_recorded(subject):
+                # Before it counts as done, here and below: no crash comes between.
+                self.certificates.look_again(
+                    self._custody.confirmation(subject).retirement.class_id
+                )
             self.confirmations.advance(subject, payer)
         elif kind == STATEMENT:
+            held = self.statements.stored.get(subject)
+            if held.type == "MadeGood" and self.statements.is_recorded(held):
+                self.certificates.look_again(int(held.content["classId"]))
             self.statements.advance(subject, payer)
         else:
             self._advance_flow(self.parts.flows.get(kind, subject))

@@ -18,7 +18,8 @@ from backend.chain.keys import Key
 from backend.domain import deliveries, eip712, programme_events, records, reserve
 from backend.domain.serials import Interval, Series
 from backend.errors import ChainRejected, InvalidValue
-from backend.store.queries import recorded
+from backend.store.queries import consumed, recorded, shortfalls
+from backend.store.queries.reading import chain_head
 from backend.store.statements import Statement, Statements, StatementState
 
 
@@ -187,12 +188,24 @@ class SignedStatements:
         if kind == "Finalisation":
             return (self._delivered_hint(message["deliveryId"]),)
         if kind == "Invalidation":
-            return (0,)
+            return (self._gap_hint(message["classId"], message["firstPosition"]),)
         if kind == "Substitution":
             return (self._serial_hints(message["serials"]),)
         if kind == "Conversion":
-            return (self._serial_hints(message["serials"]), 0)
+            hint = self._gap_hint(message["fromClass"], message["firstPosition"])
+            return (self._serial_hints(message["serials"]), hint)
         return ()
+
+    def _gap_hint(self, class_id: int, position: int) -> int:
+        """1 + the position of the last gap at or below a live one; of positions that a delivery
+        burnt, of the last settled range: however many there are, the contract walks no further.
+        """
+        with self._services.database.read() as connection:
+            indexed = chain_head(connection).number
+            if position < consumed.counters_at(connection, class_id, indexed).exited:
+                return recorded.settled_below(connection, class_id, position)
+            gaps = shortfalls.gaps_of(connection, [class_id])[class_id]
+            return max((1 + gap.first for gap in gaps if gap.first <= position), default=0)
 
     def _position_hint(self, message: Mapping[str, Any]) -> int:
         with self._services.database.read() as connection:

@@ -16,6 +16,7 @@ from backend.domain.registry_requests import SerialRange
 from backend.domain.serials import Interval, Series
 from backend.errors import InvalidValue, NotFound
 from backend.store.queries import deliveries
+from backend.store.queries.classes import get_class
 from backend.store.queries.deliveries import Delivery
 
 delivery_app = typer.Typer(no_args_is_help=True, help="What custodians do with a delivery.")
@@ -50,9 +51,12 @@ def deliver(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Burn tokens and ask for their credits at a registry account."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id, holder = context.class_id(credit_class), context.key(source)
+        with context.database.read() as connection:
+            programme = get_class(connection, class_id).programme
+        # Nothing has been burnt by now.
+        context.bridge.permits.require_delivering(programme, account)
         data = bridge_calls.request_delivery(holder.address, class_id, tonnes, account)
         transaction = context.send(once("deliver", request), holder, "Deliveries", data)
         made = newest_delivery(context, transaction)
@@ -102,8 +106,7 @@ def refund(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Take the tokens of a delivery back: the holder alone, when its phase allows it."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         sent = do_refund(context, delivery_id, context.key(source), once("refund", request))
         how = ", disputed until the registry shows the serials" if sent.values["disputed"] else ""
         text = f"delivery {delivery_id} is refunded{how}, {sent.transaction}"
@@ -116,8 +119,7 @@ def list_deliveries(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Deliveries, the newest first, with their deadlines."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         address = context.address(holder) if holder else None
         with context.database.read() as connection:
             page = deliveries.list_deliveries(connection, holder=address, state=state, limit=_MOST)
@@ -155,8 +157,12 @@ def begin(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Begin a delivery, before the registry is touched."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
+        with context.database.read() as connection:
+            made = deliveries.get_delivery(connection, delivery_id)
+        programme = Series.parse(made.series).programme
+        # Not begun, the holder's refund is ordinary at the deadline.
+        context.bridge.permits.require_delivering(programme, made.registry_account)
         data = bridge_calls.begin_delivery(delivery_id)
         sent = context.send(f"begin:{delivery_id}", context.key(key), "Deliveries", data)
         emit(as_json, {"transaction": sent}, lambda: say(f"delivery {delivery_id} begun, {sent}"))
@@ -171,8 +177,7 @@ def dispatch(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Say on chain that the registry has the transfer, with its reference."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         data = bridge_calls.dispatch_delivery(delivery_id, reference, expires)
         sent = context.send(f"dispatch:{delivery_id}", context.key(key), "Deliveries", data)
         emit(as_json, {"transaction": sent}, lambda: say(f"delivery {delivery_id}, {sent}"))
@@ -190,8 +195,7 @@ def notice(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Say which credits will come into which trust account; the worker does the rest."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         account = context.custody.trust(trust)
         made = context.bridge.deposits.give_notice(
             reference,
@@ -207,8 +211,7 @@ def notice(
 @intake_app.command("list")
 def list_deposits(as_json: bool = JSON_OPTION) -> None:
     """Deposits and how far each is."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         flows = context.bridge.parts.flows.of_kind("deposit")
         rows = [
             (one.id, one.state, one.tonnes or "", str(one.content["account"]), one.reason or "")

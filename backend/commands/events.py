@@ -81,8 +81,7 @@ def publish(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """An event of a whole class: a hold and its release, a label, a reversal, a dated fact."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         wanted = _kind(kind)
         class_id = context.class_id(credit_class)
         event = ProgrammeEvent(
@@ -117,8 +116,7 @@ def invalidate(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Positions whose serials are dead become a gap, until others are substituted."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id = context.class_id(credit_class)
         (dead,) = parse_serials([serials])
         event = Invalidation(
@@ -140,8 +138,7 @@ def substitute(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """New serials of equal size stand behind a gap, recorded beside the old."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id = context.class_id(credit_class)
         event = Substitution(
             class_id,
@@ -174,8 +171,7 @@ def convert(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Part of a class becomes another, pro rata for who holds now; `event claim` pays it out."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id = context.class_id(credit_class)
         to_class = CreditClass(
             programme,
@@ -207,14 +203,23 @@ def convert(
 
 def pro_rata(context: Context, class_id: int, tonnes: int) -> tuple[int, Liabilities]:
     """The final chain block and what each holder of then gets, in kilograms; the sum is exact."""
-    block = context.bridge.services.final_number()
+    block = min(context.bridge.services.final_number(), context.indexed_number())
+    return block, _shares(context, class_id, block, tonnes)
+
+
+def _shares(context: Context, class_id: int, block: int, tonnes: int) -> Liabilities:
+    """Shares of who held after a chain block.
+
+    What ProgrammeEvents holds is locked or not yet claimed: a share of it could never be claimed.
+    """
+    deployment = context.deployment
     with context.database.read() as connection:
         owed = [
             entry
-            for entry in liabilities_at(connection, block, context.deployment["Exchange"])
-            if entry.class_id == class_id
+            for entry in liabilities_at(connection, block, deployment["Exchange"])
+            if entry.class_id == class_id and entry.holder != deployment["ProgrammeEvents"]
         ]
-    return block, shares_of(class_id, owed, tonnes * KILOGRAMS_PER_TONNE)
+    return shares_of(class_id, owed, tonnes * KILOGRAMS_PER_TONNE)
 
 
 @event_app.command("claim")
@@ -223,32 +228,33 @@ def claim(
     holder: str = typer.Argument(help="Address or local key."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Pay a conversion out to one holder; anyone may send it."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    """Pay a conversion out to one holder, up to what the wallet has now; anyone may send it."""
+    with reporting(as_json), Context.load(as_json) as context:
         held = context.bridge.statements.stored.get(conversion)
         address = context.address(holder)
         class_id, block = int(held.content["fromClass"]), int(held.content["chainBlock"])
-        with context.database.read() as connection:
-            owed = [
-                entry
-                for entry in liabilities_at(connection, block, context.deployment["Exchange"])
-                if entry.class_id == class_id
-            ]
-        kilograms = int(held.content["tonnes"]) * KILOGRAMS_PER_TONNE
-        entry, path = shares_of(class_id, owed, kilograms).proof(class_id, address)
-        data = bridge_calls.claim_conversion(bytes.fromhex(conversion[2:]), entry, path)
-        key = f"claim:{conversion}:{address}"
+        shares = _shares(context, class_id, block, int(held.content["tonnes"]))
+        entry, path = shares.proof(class_id, address)
+        subject = bytes.fromhex(conversion[2:])
+        data = bridge_calls.claim_conversion(subject, entry, path)
+
+        def claimed() -> int:
+            return int(context.contracts.read("ProgrammeEvents", "claimed", subject, address))
+
+        # What a wallet did not hold the first time is claimed by another transaction.
+        before = claimed()
+        key = f"claim:{conversion}:{address}:{before}"
         sent = context.send(key, context.key("bridge"), "ProgrammeEvents", data)
-        text = f"{entry.kilograms} kg converted for {address}, {sent}"
-        emit(as_json, {"transaction": sent, "kilograms": entry.kilograms}, lambda: say(text))
+        paid, left = claimed() - before, entry.kilograms - claimed()
+        text = f"{paid} kg converted for {address}, {left} kg are left, {sent}"
+        document = {"transaction": sent, "kilograms": paid, "left": left}
+        emit(as_json, document, lambda: say(text))
 
 
 @event_app.command("list")
 def list_events(credit_class: str = CLASS, as_json: bool = JSON_OPTION) -> None:
     """What happened to a class, oldest first."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id = context.class_id(credit_class)
         with context.database.read() as connection:
             found = lookup.programme_events_of(connection, class_id)

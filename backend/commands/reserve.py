@@ -33,8 +33,7 @@ def register(app: typer.Typer) -> None:
 @reserve_app.command("show")
 def show(as_json: bool = JSON_OPTION) -> None:
     """The newest report on chain: per class what is covered and what is minted."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         with context.database.read() as connection:
             found = reserve.get_reserve(connection)
 
@@ -56,8 +55,7 @@ def report(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Draft a report over what is live now; with keys it is signed and submitted."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         drafted = context.bridge.reserve.draft()
         done = sign_and_submit(context, drafted, key)
         document = {"report": done.id, "state": done.state.value, "content": dict(done.content)}
@@ -74,8 +72,7 @@ def verify(
 
     The report is read from the chain; only the path comes from the database.
     """
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id, address = context.class_id(credit_class), context.address(holder)
         with context.database.read() as connection:
             proof = reserve.liability_proof(connection, address, class_id)
@@ -120,8 +117,7 @@ def show_breaks(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Breaks, the newest first."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         wanted: dict[str, Any] = {} if state == "all" else {"state": state}
         with context.database.read() as connection:
             page = list_breaks(connection, limit=_MOST, **wanted)
@@ -138,8 +134,7 @@ def resolve(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Say what became of a break; its flow goes on from a state, or stays ended."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         done = Breaks(context.database).resolve(number, because)
         if restart is not None and done.flow_kind and done.flow:
             context.bridge.parts.flows.reopen(done.flow_kind, done.flow, restart, because)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from backend.bridge.service import STATEMENT
 from backend.commands.context import Context
 from backend.commands.custody_terms import parse_day
 from backend.commands.output import JSON_OPTION, emit, reporting, say, table
@@ -30,8 +31,7 @@ def register(app: typer.Typer) -> None:
 @statements_app.command("list")
 def list_statements(as_json: bool = JSON_OPTION) -> None:
     """Statements that have not ended, oldest first."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         found = context.bridge.statements.stored.open()
         rows = [
             (one.id, one.type, one.state.value, ", ".join(a.role for a in one.approvals))
@@ -49,8 +49,7 @@ def sign(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Sign a statement; with enough signatures the worker submits it."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         held = context.bridge.statements.sign(statement, context.key(key))
         emit(as_json, statement_document(held), lambda: say(f"{held.type} {held.id}: signed"))
 
@@ -67,8 +66,7 @@ def made_good(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """For positions the registry can never retire others of equal size were retired instead."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id = context.class_id(credit_class)
         said = MadeGood(
             class_id,
@@ -81,8 +79,6 @@ def made_good(
         )
         drafted = context.bridge.statements.draft("MadeGood", said.message(), class_id=class_id)
         done = sign_and_submit(context, drafted, key)
-        if done.state is StatementState.RECORDED:
-            context.bridge.certificates.look_again(class_id)
         emit(as_json, statement_document(done), lambda: say(f"made good {done.id}: {done.state}"))
 
 
@@ -110,7 +106,8 @@ def recorded(context: Context, statement_id: str) -> Statement:
     payer = context.key("bridge")
     deadline = time.monotonic() + PATIENCE
     while True:
-        held = context.bridge.statements.advance(statement_id, payer)
+        context.bridge.advance(STATEMENT, statement_id, payer)
+        held = context.bridge.statements.stored.get(statement_id)
         if held.state is StatementState.RECORDED:
             return held
         if held.state in (StatementState.FAILED, StatementState.SUPERSEDED):

@@ -12,6 +12,7 @@ import typer
 
 from backend.bridge.receipts import WAITS, Terms
 from backend.bridge.selection import Lot, lots_of
+from backend.bridge.service import CONFIRMATION
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, progress, reporting, say
 from backend.commands.setup import text_hash
@@ -19,7 +20,7 @@ from backend.commands.statements import sign_and_submit
 from backend.domain.classes import as_yyyymmdd
 from backend.domain.serials import Interval, Series
 from backend.errors import ChainRejected, InvalidValue, NotFound, ServiceError
-from backend.store.custody import StoredConfirmation, StoredReceipt
+from backend.store.custody import Custody, StoredConfirmation, StoredReceipt
 from backend.store.queries import registry
 from backend.store.queries.registry import RegistryBlock
 
@@ -172,8 +173,7 @@ def tokenize(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Put imported active credits into trust and mint their tokens: one receipt per class."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         recipient = context.address(to)
         # Signed first and refused at the mint, it would hold its serials for 30 days.
         require_admitted(context, recipient)
@@ -218,8 +218,7 @@ def approve(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Sign a drafted receipt; with enough signatures the worker submits it."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         held = context.bridge.receipts.sign(receipt_id, context.key(key))
         emit(as_json, receipt_document(held), lambda: _say([held]))
 
@@ -230,8 +229,7 @@ def cancel_receipt(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Cancel a receipt on chain; its serials are free again."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         context.bridge.receipts.cancel(receipt_id, context.key(key))
         context.sender.wait(f"cancel:{receipt_id}", PATIENCE)
         held = context.bridge.receipts.advance(receipt_id, context.key("bridge"))
@@ -269,7 +267,8 @@ def do_confirm(
             context.bridge.confirmations.sign(one.id, context.key(name))
 
         def advance(confirmation_id: str = one.id) -> StoredConfirmation:
-            return context.bridge.confirmations.advance(confirmation_id, payer)
+            context.bridge.advance(CONFIRMATION, confirmation_id, payer)
+            return Custody(context.database).confirmation(confirmation_id)
 
         done.append(settled(context, advance, ("recorded",)))
     return done
@@ -285,8 +284,7 @@ def confirm_retirement(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Record that the registry has retired a certificate's serials, with the actual ones."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         try:
             on = date.fromisoformat(day)
         except ValueError:

@@ -80,8 +80,7 @@ def transfer(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Move credits from a wallet of this machine to another wallet."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         kilograms = parse_kilograms(amount)
         sent = do_transfer(
             context,
@@ -145,11 +144,14 @@ def retire(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Retire credits for ever and get a certificate."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         class_id, holder = context.class_id(credit_class), context.key(source)
         if close == (amount is not None):
             raise InvalidValue("amount", amount, "is given unless --close is")
+        with context.database.read() as connection:
+            programme = get_class(connection, class_id).programme
+        # Nothing has been burnt by now.
+        context.bridge.permits.require_retiring(programme)
         if amount is None:
             sent = do_close(context, class_id, holder, once("close", request))
         else:
@@ -157,7 +159,7 @@ def retire(
                 if beneficiary or purpose or period or private:
                     rule = "says beneficiary, purpose, period and privacy already"
                     raise InvalidValue("instruction", str(instruction), rule)
-                details = _instructed(context, class_id, instruction, holder, request)
+                details = _instructed(context, programme, instruction, holder, request)
             else:
                 salt = _salt(holder, request) if private else bytes(32)
                 details = RetirementDetails(beneficiary, purpose, period, salt=salt)
@@ -169,14 +171,12 @@ def retire(
 
 
 def _instructed(
-    context: Context, class_id: int, path: Path, holder: Key, request: str | None
+    context: Context, programme: str, path: Path, holder: Key, request: str | None
 ) -> RetirementDetails:
     """Words and hash of an instruction that the class's programme would take, and we then have.
 
     Raises ProgrammeForbids with every rule it breaks: nothing has been burnt by then.
     """
-    with context.database.read() as connection:
-        programme = get_class(connection, class_id).programme
     content = {"programme": programme, **_json_object(path)}
     private = content.get("is_public") is False
     if private and "salt" not in content:
@@ -237,8 +237,7 @@ def admit(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Admit an address to hold credits."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         if tier not in TIERS:
             raise InvalidValue("tier", tier, f"is not one of {', '.join(TIERS)}")
         until = _end_of_day(expiry)
@@ -293,8 +292,7 @@ def freeze(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Freeze an account under a published legal order (M of N signers), or lift it."""
-    with reporting(as_json):
-        context = Context.load(as_json)
+    with reporting(as_json), Context.load(as_json) as context:
         address = context.address(account)
         sent = do_freeze(context, address, not lift, order, once("freeze", request))
         done = "unfrozen" if lift else "frozen"

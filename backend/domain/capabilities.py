@@ -178,6 +178,30 @@ def bars_to_receipt(
     return tuple(bars)
 
 
+def bars_to_retiring(programme: Programme) -> tuple[str, ...]:
+    """Why no holder should burn tokens for a retirement there, whatever the serials."""
+    return tuple(programme._unless("retire_on_behalf", Known.YES))
+
+
+def bars_to_delivering(
+    programme: Programme, recipient: str, trusts: Iterable[RegistryAccount]
+) -> tuple[str, ...]:
+    """Why no holder should burn tokens for a delivery there, whatever the serials.
+
+    `recipient`: ACCOUNT or ACCOUNT/SUB-ACCOUNT; `trusts`: the trust accounts of the deployment.
+    """
+    bars = list(programme._unless("transfer", Known.YES))
+    for one in trusts:
+        if one.programme == programme.programme and recipient == _within(one):
+            bars.append(f"{recipient} is a trust account itself")
+    return tuple(bars)
+
+
+def _within(account: RegistryAccount) -> str:
+    """An account's name at its own registry."""
+    return str(account).partition(":")[2]
+
+
 def bars_to_retirement(
     programme: Programme, account: RegistryAccount, serials: SerialRange, block: HeldBlock | None
 ) -> tuple[str, ...]:
@@ -189,7 +213,7 @@ def bars_to_retirement(
     bars = []
     if account.programme != programme.programme:
         bars.append(f"account {account} is not at the registry of {programme.programme}")
-    bars += programme._unless("retire_on_behalf", Known.YES)
+    bars += bars_to_retiring(programme)
     bars += _bars_of_block(programme, account, serials, block)
     return tuple(bars)
 
@@ -202,9 +226,7 @@ def bars_to_delivery(
     block: HeldBlock | None,
 ) -> tuple[str, ...]:
     """Why a registry cannot be asked to move these serials to a recipient; empty when it can."""
-    bars = list(programme._unless("transfer", Known.YES))
-    if recipient == str(account).partition(":")[2]:
-        bars.append(f"{recipient} is the trust account itself")
+    bars = list(bars_to_delivering(programme, recipient, [account]))
     bars += _bars_of_block(programme, account, serials, block)
     return tuple(bars)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.domain.capabilities import Capability, Known
 from backend.domain.instructions import RetirementInstruction
+from backend.registries import custody_file
 from backend.registries.custody_file import load_custody
+from backend.registries.programmes import programme_data
 from backend.store.database import Database
 from backend.store.registry_requests import RegistryRequests
 from tests.api.conftest import World, serving
@@ -55,6 +59,24 @@ def test_programmes_and_trust_accounts_are_shown_to_anybody(client: httpx.Client
     expected = load_custody(None).trust("sample-vcs")
     assert trusts[0]["terms_hash"] == "0x" + expected.terms_hash.hex()
     assert trusts[0]["sample"] is True
+
+
+def test_an_instruction_that_the_programme_would_never_act_on_is_not_kept(
+    client: httpx.Client,
+    world: World,
+    signed_in: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = programme_data("VCS")
+    no = Capability(Known.NO, "the programme's new rules")
+    answers = {**found.capabilities.answers, "retire_on_behalf": no}
+    changed = replace(found, capabilities=replace(found.capabilities, answers=answers))
+    monkeypatch.setattr(custody_file, "programme_data", lambda code: changed)
+    answer = client.post(PATH, json=body(world), headers=signed_in)
+    assert answer.status_code == 422, answer.text
+    assert "the programme's new rules" in answer.text
+    said = RetirementInstruction.from_json({"programme": "VCS", **INSTRUCTION})
+    assert _kept(world.database, "0x" + said.hash.hex()) is None
 
 
 def test_an_instruction_is_kept_under_the_hashes_that_the_wallet_signs(

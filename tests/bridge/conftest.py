@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from backend.domain.capabilities import Capability, Known
 from backend.local.postgres import Postgres
+from backend.registries import custody_file
+from backend.registries.programmes import ProgrammeData, programme_data
 from backend.store.database import Database
 from tests.bridge.scene import Desk, Scene
 from tests.conftest import AnvilFactory
@@ -39,6 +43,27 @@ def scene(
         database.close()
         world.rpc.close()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+Forbid = Callable[..., None]
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Forbid:
+    """Make the table of programmes say no to a question, or what it says when asked for None."""
+
+    def one(question: str | None) -> None:
+        def data(code: str) -> ProgrammeData:
+            found = programme_data(code)
+            if question is None:
+                return found
+            no = Capability(Known.NO, "the programme's new rules")
+            answers = {**found.capabilities.answers, question: no}
+            return replace(found, capabilities=replace(found.capabilities, answers=answers))
+
+        monkeypatch.setattr(custody_file, "programme_data", data)
+
+    return one
 
 
 @pytest.fixture

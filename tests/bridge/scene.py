@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from typer.testing import CliRunner
 
 from backend.bridge.holdings import ConnectedAccount
 from backend.bridge.receipts import Terms
 from backend.bridge.service import Bridge
+from backend.chain.keys import KeyStore
 from backend.chain.sender import Sender
+from backend.cli import app
 from backend.domain.registry_answers import Answer, AnswerState
 from backend.domain.registry_requests import (
     RegistryAccount,
@@ -32,6 +39,7 @@ from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
 from backend.store.flows import Flow
 from backend.store.queries import lookup
+from backend.store.statements import StatementState
 from backend.store.transactions import PostgresTransactionLog
 from tests.indexer.world import VCS, World, a_class
 from tests.registries.simulator_process import TOKEN, SimulatorProcess
@@ -44,6 +52,11 @@ YEAR = 2023
 
 def custody() -> Custody:
     """A custody file with one trust account that has consent."""
+    return parse_custody(custody_document())
+
+
+def custody_document() -> dict[str, Any]:
+    """The same as the file says it."""
     texts = dict.fromkeys(("trustee", "custodian", "governing_law", "holder_right", "terms"), "S")
     consent = {
         "given_by": "S",
@@ -61,9 +74,7 @@ def custody() -> Custody:
         "consent": {name: value for name, value in consent.items() if value is not None},
         **texts,
     }
-    return parse_custody(
-        {"version": 1, "sample": True, "registries": [], "trusts": [trust], "statements": []}
-    )
+    return {"version": 1, "sample": True, "registries": [], "trusts": [trust], "statements": []}
 
 
 class Clerk(HttpRegistryClient):
@@ -113,6 +124,51 @@ class Scene:
             custodian=lambda: world.keys["custodian"],
             signing_keys=lambda: [world.keys["custodian"], world.keys["attestor"]],
         )
+        self._environment = self._office(directory)
+
+    def _office(self, directory: Path) -> dict[str, str]:
+        """What commands find on the machine of the operator: files, services and keys."""
+        keys = KeyStore(directory / "home" / "keys")
+        keys.add("bridge", self.payer.private_key)
+        for name in ("custodian", "attestor"):
+            keys.add(name, self.world.keys[name].private_key)
+        for number, holder in enumerate(self.world.holders):
+            keys.add(f"holder-{number}", holder.private_key)
+        file = directory / "custody.json"
+        file.write_text(json.dumps(custody_document()))
+        return {
+            "CAUSEWAY_HOME": str(directory / "home"),
+            "CAUSEWAY_DEPLOYMENT": str(directory / "deployment.json"),
+            "CAUSEWAY_DATABASE_URL": self.database.url,
+            "CAUSEWAY_CHAIN_URL": self.world.rpc.url,
+            "CAUSEWAY_CUSTODY": str(file),
+        }
+
+    def command(self, *words: str, expect: int = 0) -> Any:
+        """A command of `causeway` with the worker at its side; its JSON document."""
+        call = partial(CliRunner().invoke, app, [*words, "--json"], env=self._environment)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(call)
+            while not running.done():
+                self.step()
+                time.sleep(0.02)
+        done = running.result()
+        assert done.exit_code == expect, (done.output, done.exception)
+        return json.loads(done.stdout)
+
+    def signed(self, *words: str) -> str:
+        """A command that drafts a statement, signed one key at a time; its id once recorded."""
+        drafted = self.command(*words)
+        assert drafted["state"] == "drafted", drafted
+        return self.sign(drafted["statement"])
+
+    def sign(self, statement: str) -> str:
+        """The same for a draft that is there."""
+        for key in ("custodian", "attestor"):
+            self.command("statements", "sign", statement, "--key", key)
+        stored = self.bridge.statements.stored
+        self.settle(lambda: stored.get(statement).state is StatementState.RECORDED)
+        return statement
 
     def close(self) -> None:
         self.clerk.close()
@@ -175,7 +231,8 @@ class Scene:
     def state(self) -> str:
         """Every open flow, receipt and statement, for a test that waits in vain."""
         flows = self.bridge.parts.flows
-        lines = [str(flows.get(kind, subject)) for kind, subject in flows.due()]
+        kinds = ("deposit", "certificate", "retirement", "delivery")
+        lines = [str(one) for kind in kinds for one in flows.of_kind(kind, only_open=True)]
         lines += [
             f"{one.type} {one.state} {one.reason}" for one in self.bridge.statements.stored.open()
         ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from backend.domain.deliveries import State
+from backend.domain.capabilities import QUESTIONS
+from backend.domain.deliveries import Refund, State
 from backend.domain.registry_requests import SerialRange
 from backend.domain.serials import Interval
-from tests.bridge.scene import Desk, Scene, breaks_of, done
+from tests.bridge.conftest import Forbid
+from tests.bridge.scene import BUYER, Desk, Scene, breaks_of, done
 from tests.indexer.world import VCS
 
 pytestmark = pytest.mark.integration
@@ -71,6 +73,46 @@ def test_l4_a_registry_that_says_it_retired_serials_of_an_open_delivery_makes_a_
     assert scene.ended("certificate", desk.retire(2_000)).state == "failed"
     assert breaks_of(scene, desk) == ["impossible-retirement"]
     assert desk.confirmed() == []
+
+
+def test_l8_a_delivery_that_the_programme_forbids_is_never_begun_and_waits_for_its_refund(
+    scene: Scene, desk: Desk, forbid: Forbid
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    number = desk.deliver(4, stepping=False)
+    forbid("transfer")
+    flows, requests = scene.bridge.parts.flows, scene.bridge.parts.requests
+    scene.settle(lambda: breaks_of(scene, desk) == ["programme-forbids"])
+    flow = flows.get("delivery", number)
+    assert QUESTIONS["transfer"] in (flow.reason or "")
+    now = scene.bridge.deliveries.on_chain(number)
+    assert now.phase.state is State.REQUESTED
+    assert now.phase.refund(now.periods, now.phase.deadline(now.periods)) is Refund.ORDINARY
+    # Neither does a command burn or begin anything.
+    words = ("--from", "holder-0", "--account", BUYER)
+    for command in (("deliver", str(desk.class_id), "1", *words), ("delivery", "begin", number)):
+        assert scene.command(*command, expect=1)["error"] == "programme-forbids"
+    assert desk.balance() == 6_000
+    # Begun in spite of it, by another machine: the registry is still not asked.
+    custodian = scene.world.keys["custodian"]
+    scene.world.forget_nonces(custodian)
+    begun = scene.world.sign(custodian, "Deliveries", "begin", int(number))
+    scene.world.send_all([begun])
+    flows.hurry("delivery", number)
+    scene.step()
+    assert delivery(scene, number) is State.BEGUN
+    assert QUESTIONS["transfer"] in (flows.get("delivery", number).reason or "")
+    assert requests.of_flow("delivery", number) == []
+    assert desk.at_registry("live") == [Interval(VCS, 1, 10)]
+
+
+def test_a_delivery_to_the_trust_account_itself_burns_nothing(scene: Scene, desk: Desk) -> None:
+    desk.deposit(desk.issue(1, 2))
+    words = ("--from", "holder-0", "--account", "TRUST-1/1")
+    told = scene.command("deliver", str(desk.class_id), "1", *words, expect=1)
+    assert told["error"] == "programme-forbids"
+    assert "TRUST-1/1 is a trust account itself" in told["message"]
+    assert desk.balance() == 2_000
 
 
 def test_l8_a_stuck_delivery_is_refunded_with_every_process_of_the_operator_stopped(

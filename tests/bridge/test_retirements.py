@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from backend.domain.capabilities import QUESTIONS
 from backend.domain.serials import Interval, merge
+from backend.store.breaks import list_breaks
+from tests.bridge.conftest import Forbid
 from tests.bridge.scene import Desk, Scene, breaks_of, done
 from tests.indexer.world import VCS
 
@@ -60,6 +65,39 @@ def test_l4_a_registry_that_refuses_for_good_is_a_recorded_failure(
     (failure,) = scene.bridge.statements.stored.of_type("RegistryFailure")
     assert failure.state.value == "recorded"
     assert breaks_of(scene, desk) == []
+
+
+def test_l4_what_a_programme_forbids_is_never_asked_of_its_registry(
+    scene: Scene, desk: Desk, forbid: Forbid, tmp_path: Path
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    forbid("retire_on_behalf")
+    # A command burns nothing, with an instruction or without.
+    file, words = tmp_path / "instruction.json", ("--from", "holder-0")
+    file.write_text("{}")
+    for more in ((), ("--instruction", str(file))):
+        told = scene.command("retire", str(desk.class_id), "2t", *words, *more, expect=1)
+        assert told["error"] == "programme-forbids"
+        assert "the programme's new rules" in told["message"]
+    assert desk.balance() == 10_000
+    # The contract asks no programme: the retirement stands, and a person decides what follows.
+    number = desk.retire(2_000)
+    failed = scene.ended("certificate", number)
+    assert failed.state == "failed"
+    assert QUESTIONS["retire_on_behalf"] in (failed.reason or "")
+    assert breaks_of(scene, desk) == ["programme-forbids"]
+    retirement = f"{desk.class_id}:0"
+    assert scene.bridge.parts.requests.of_flow("retirement", retirement) == []
+    assert desk.at_registry("retired") == []
+    # Allowed again, it goes on from where it was, and the certificate with it.
+    forbid(None)
+    with scene.database.read() as connection:
+        (found,) = list_breaks(connection, state="open", class_id=desk.class_id).items
+    scene.command(
+        "breaks", "resolve", str(found.number), "--because", "in writing", "--restart", "planned"
+    )
+    scene.settle(lambda: scene.bridge.parts.flows.get("certificate", number).state == "confirmed")
+    assert desk.at_registry("retired") == [Interval(VCS, 1, 2)]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from backend.api.programme_models import (
     TrustAccountsAnswer,
 )
 from backend.api.session import session_account
-from backend.domain.capabilities import QUESTIONS, Programme
+from backend.domain.capabilities import QUESTIONS, Programme, bars_to_retiring, require
 from backend.domain.instruction_rules import InstructionRules, check_instruction
 from backend.domain.instructions import RetirementInstruction
 from backend.domain.retirements import details_of
@@ -75,7 +75,9 @@ async def check_and_keep(
         content = {"programme": programme, **body.instruction.model_dump(mode="json")}
         said = RetirementInstruction.from_json(content)
         rules = programme_data(programme).rules
-        check_instruction(rules, said, datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        require("retirement", bars_to_retiring(_custody(request).programme(programme, today)))
+        check_instruction(rules, said, today)
         details = details_of(said, bytes.fromhex(body.details_salt[2:]))
         kept = RegistryRequests(services.database).keep_instruction(said, details.hash)
         return InstructionAnswer(
