@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from backend.bridge.holdings import ConnectedAccount
+from backend.bridge.receipts import Terms
+from backend.bridge.service import Bridge
 from backend.domain.capabilities import QUESTIONS
+from backend.domain.instructions import BeneficiaryKind, RetirementInstruction, UseCase
+from backend.domain.registry_answers import AnswerState
+from backend.domain.registry_requests import RegistryAccount, RetirementRequest, SerialRange
 from backend.domain.serials import Interval, merge
+from backend.registries.custody_file import parse_custody
+from backend.registries.programmes import programme_data
 from backend.store.breaks import list_breaks
+from backend.store.transactions import PostgresTransactionLog
 from tests.bridge.conftest import Forbid
-from tests.bridge.scene import Desk, Scene, breaks_of, done
+from tests.bridge.scene import Desk, Scene, breaks_of, custody_document, done
 from tests.indexer.world import VCS
+from tests.registries.simulator_process import SimulatorProcess
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +109,72 @@ def test_l4_what_a_programme_forbids_is_never_asked_of_its_registry(
     )
     scene.settle(lambda: scene.bridge.parts.flows.get("certificate", number).state == "confirmed")
     assert desk.at_registry("retired") == [Interval(VCS, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    "serials", ["CDM:CN/101-200", "CCER:CCER-2024-000001/101-200", "PHCER:GZ-PHCER-7/101-200"]
+)
+def test_where_no_token_is_allowed_custody_serials_and_retirements_are_kept(
+    scene: Scene, tmp_path: Path, serials: str
+) -> None:
+    kept = SerialRange.parse(serials)
+    programme = kept.space.partition(":")[0]
+    account = RegistryAccount(programme, "KEPT-1")
+    document = custody_document()
+    named = {"programme": programme, "account": account.account, "sub_account": ""}
+    document["trusts"] = [{**document["trusts"][0], **named}]
+    document["trusts"][0].pop("consent")
+    custody = parse_custody(document)
+    (trust,) = custody.trusts
+    registry = SimulatorProcess(tmp_path, programme)
+    registry.start()
+    with closing(registry.client()) as client, ExitStack() as afterwards:
+        afterwards.callback(registry.stop)
+        registry.open_account(account.account)
+        registry.issue(serials, account.account)
+        bridge = Bridge(
+            scene.database,
+            scene.world.contracts,
+            scene.sender,
+            PostgresTransactionLog(scene.database),
+            custody=custody,
+            accounts=[ConnectedAccount(account, client)],
+        )
+        minted = scene.world.rpc.block_number()
+        to, terms = scene.world.holders[0].address, Terms(trust.account_id, trust.terms_hash)
+        bridge.deposits.give_notice(f"kept-{programme}", str(account), [kept], to, terms)
+        flow = bridge.parts.flows.get("deposit", f"kept-{programme}")
+        while not flow.ended:
+            bridge.deposits.advance(flow)
+            flow = bridge.parts.flows.get("deposit", flow.id)
+        assert (flow.state, flow.tonnes) == ("kept", 100)
+        assert "no tokens" in (flow.reason or "")
+        # In custody by the registry's own word, and nothing of it is on its way to the chain.
+        held = bridge.holdings.now(bridge.services.chain_time())
+        assert [*held.other, *(SerialRange.of(one.serials) for one in held.holdings)] == [kept]
+        assert "receipt" not in flow.content
+        assert scene.world.rpc.block_number() == minted
+
+        # A retirement of a part: asked once, kept with the registry's reference and serials.
+        part = SerialRange(kept.space, 101, 110)
+        said = RetirementInstruction(
+            programme,
+            "Sample Ltd",
+            BeneficiaryKind.ENTITY,
+            "CN",
+            UseCase.VOLUNTARY,
+            programme_data(programme).rules.plain_reason,
+        )
+        request = RetirementRequest(f"kept-{programme}-1", account, part, said)
+        requests = bridge.parts.requests
+        for _ in range(2):
+            requests.keep("deposit", flow.id, request)
+            requests.hear(client.retire(request))
+        (stored,) = requests.of_flow("deposit", flow.id)
+        assert stored.answer is not None
+        assert (stored.answer.state, stored.answer.serials) == (AnswerState.DONE, (part,))
+        assert stored.answer.registry_reference
+        assert client.inventory(account).tonnes == 90
 
 
 @pytest.mark.parametrize(
