@@ -76,6 +76,25 @@ class ClassFiguresModel(Model):
     shortfall: Integer = Field(description="Positions on serials that are live nowhere.")
 
 
+class GapModel(Model):
+    """Positions [first, first + tonnes) that nothing may consume."""
+
+    first: Integer
+    tonnes: Integer
+    kind: Literal["invalidated", "disputed", "converting"]
+
+
+class HaltedClassModel(Model):
+    """A class with a gap, or that is held or short: with a flag it neither mints nor trades."""
+
+    class_id: Integer
+    flags: int = Field(description="1: held by a programme's order; 2: short of credits.")
+    gaps: list[GapModel]
+    gap_tonnes: Integer
+    locked_kilograms: Integer = Field(description="Surrendered for converted credits, for ever.")
+    uncovered: Integer = Field(description="The shortfall: tonnes that no credit stands behind.")
+
+
 class ReserveModel(OnChain):
     """The newest reserve report on chain."""
 
@@ -91,6 +110,7 @@ class ReserveModel(OnChain):
     evidence_hash: str
     signers: list[str]
     classes: list[ClassFiguresModel]
+    halted: list[HaltedClassModel] = Field(description="Now, whatever the report says.")
     transaction_hash: str
 
 

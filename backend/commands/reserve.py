@@ -12,6 +12,7 @@ from backend.chain.events import decode_logs
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, reporting, say, table
 from backend.commands.statements import sign_and_submit
+from backend.domain.classes import flag_names
 from backend.domain.reserve import Liability, verify_liability
 from backend.domain.sum_tree import Node, SumPath
 from backend.domain.units import format_kilograms
@@ -45,6 +46,12 @@ def show(as_json: bool = JSON_OPTION) -> None:
             ]
             columns = ("class", "minted t", "covered t", "live t", "not minted t", "shortfall t")
             table("classes", columns, rows)
+            halted = [
+                (one.class_id, ", ".join(flag_names(one.flags)), one.gap_tonnes, one.uncovered)
+                for one in found.halted
+            ]
+            if halted:
+                table("halted", ("class", "by", "gaps t", "uncovered t"), halted)
 
         emit(as_json, found, text)
 

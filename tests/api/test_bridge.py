@@ -140,6 +140,7 @@ def test_l3_the_reserve_shows_per_class_what_is_covered_and_minted(client: httpx
     (only,) = found["classes"]
     assert (only["class_id"], only["covered"], only["minted"]) == (str(CLASS), "12", "3")
     assert (found["tonnes"], found["liabilities_kilograms"]) == ("12", "5000")
+    assert found["halted"] == []
 
 
 def test_l3_a_holder_checks_the_proof_of_a_balance_against_the_root_on_chain(

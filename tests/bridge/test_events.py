@@ -126,6 +126,13 @@ def test_l3_what_a_programme_invalidates_is_a_gap_until_others_stand_in_its_plac
     scene.signed("event", "invalidate", asset, *where, *BECAUSE)
     lacking = short(scene, desk)
     assert (lacking.uncovered, lacking.flags) == (4, ClassFlag.GAP)
+    shown = scene.command("reserve", "show")["halted"]
+    (own,) = [one for one in shown if one["class_id"] == asset]
+    assert (own["uncovered"], own["gaps"][0]["first"], own["gaps"][0]["kind"]) == (
+        "4",
+        "8",
+        "invalidated",
+    )
     assert flags_of_the_venue(scene, desk) == [ClassFlag.GAP]
     waiting = desk.notice(desk.issue(21, 25))
     receipts = CustodyStore(scene.database)

@@ -12,6 +12,7 @@ from backend.domain.reserve import ReserveReport
 from backend.errors import NotFound
 from backend.store.backing_tables import reserves_reported
 from backend.store.queries.reading import chain_head
+from backend.store.queries.shortfalls import Shortfall, short_classes
 from backend.store.reserve_trees import get_report, newest_recorded
 
 
@@ -34,7 +35,8 @@ class ClassFigures:
 @dataclass(frozen=True, slots=True)
 class PublishedReport:
     """The newest report on chain. `age`: seconds before the chain's newest block. `classes` is
-    empty when the trees of the report are not kept here.
+    empty when the trees of the report are not kept here. `halted`: the classes with a gap or a
+    flag now, whatever the report says.
     """
 
     sequence: int
@@ -49,6 +51,7 @@ class PublishedReport:
     evidence_hash: str
     signers: tuple[str, ...]
     classes: tuple[ClassFigures, ...]
+    halted: tuple[Shortfall, ...]
     transaction_hash: str
     block_number: int
     log_index: int
@@ -116,6 +119,7 @@ def get_reserve(connection: Connection) -> PublishedReport:
         row.evidence_hash,
         tuple(row.signers),
         classes,
+        tuple(short_classes(connection)),
         row.transaction_hash,
         row.block_number,
         row.log_index,
