@@ -1,208 +1,562 @@
-"""Mixed flows of the bridge against a registry that fails, delays, repeats, chooses and dies.
+"""The whole system while the registry misbehaves, its processes are killed and its chain changes.
 
-At the end registry, custody and chain agree to the kilogram, every flow has ended, and every
-serial is in exactly one place: live in trust, live with the buyer, or retired.
+    python scripts/chaos_bridge.py [--flows 1000] [--kills 30] [--reorganisations 20] [--seed 1]
+        [--seconds 0] [--home DIRECTORY]
 
-    python scripts/chaos_bridge.py --flows 1000 --seed 7
+Starts `causeway up` on a home and ports of its own with a simulated registry that fails, delays,
+repeats, reorders and chooses serials itself. Holders deposit, retire and have credits delivered to
+buyers that accept, refuse or take their time; meanwhile processes are killed (the registry and the
+supervisor too) and the chain is reorganised. When every flow has ended, registry, custody and chain
+must agree to the kilogram, every serial must be in exactly one place, the audit must hold and
+`scripts/recount.py` must agree. Exit 0 only then. `--seconds`: no new request after so many.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
+import signal
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from backend.bridge.receipts import Terms  # noqa: E402
+from backend.chain import bridge_calls, calls  # noqa: E402
+from backend.chain.keys import Key  # noqa: E402
+from backend.commands.context import Context  # noqa: E402
+from backend.commands.deliver import do_refund  # noqa: E402
 from backend.domain.deliveries import State  # noqa: E402
+from backend.domain.registry_answers import AnswerState  # noqa: E402
 from backend.domain.registry_requests import SerialRange  # noqa: E402
-from backend.domain.serials import Interval, merge  # noqa: E402
-from backend.local import binaries  # noqa: E402
-from backend.local.anvil import Anvil  # noqa: E402
-from backend.local.postgres import Postgres, temporary_home  # noqa: E402
-from backend.store.database import Database  # noqa: E402
-from tests.bridge.scene import BUYER, Desk, Scene  # noqa: E402
-from tests.indexer.world import World  # noqa: E402
+from backend.domain.retirements import RetirementDetails  # noqa: E402
+from backend.domain.serials import Interval  # noqa: E402
+from backend.errors import CausewayError, InvalidValue, LocalError, ServiceError  # noqa: E402
+from scripts.chaos import (  # noqa: E402
+    CONFIRMATIONS,
+    DEEPEST,
+    GAS_MONEY,
+    SPARE_ACCOUNT,
+    THREADS,
+    Load,
+    System,
+    judged,
+)
+from tests.bridge.agreement import KINDS, SPAN, Issued, differences  # noqa: E402
+from tests.bridge.chaos import DELIVERY_PERIOD, FAULTS  # noqa: E402
+from tests.indexer.world import VCS, a_class  # noqa: E402
+from tests.store.rows import row, save  # noqa: E402
 
-#: Per mille of requests. `refuse` stays off: a refused retirement is a failure for a person.
-FAULTS = {
-    "fail_before": 100,
-    "fail_after": 100,
-    "cut_after": 100,
-    "slow": 50,
-    "slow_ms": 100,
-    "queued": 200,
-    "queue_seconds": 3,
-    "other_serials": 300,
-    "other_serials_scope": "class",
-    "repeated": 200,
-    "stale": 100,
-}
-CLASSES = 4
-LOT = 400
-#: The registry is killed once in so many actions.
-KILL_EVERY = 40
+T = TypeVar("T")
+
+#: Killed at random; the worker as often as all others together.
+OTHERS = ("registry", "api", "anvil", "postgres", "nats", "supervisor")
+TRUST, YEAR = "sample-vcs", 2023
+#: Buyers at the registry and how each answers a transfer.
+BUYERS = {"SAMPLE-9001": "accept", "SAMPLE-9002": "reject", "SAMPLE-9003": "manual"}
+WALLETS, FIRST_CLASSES, LOT, LARGEST_CLASS = 8, 8, 400, 5_000
+#: So many open flows, and no new one is begun: the load follows the worker.
+MOST_OPEN = 120
+PATIENCE = 600.0
 
 
-class Chaos:
-    """A run: actions are drawn, everything is stepped, the registry is killed now and then."""
+@dataclass
+class Desk:
+    """One class: who holds it, what was issued of it, and the deposit that is under way."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
-        self.scene = scene
-        self.random = random.Random(seed)
-        self.seed = seed
-        self.desks = [scene.desk() for _ in range(CLASSES)]
-        self.issued: dict[int, int] = {}
-        self.flows = 0
+    number: int
+    wallet: Key
+    issued: int = 0
+    depositing: str | None = None
+    lots: int = 0
 
-    def run(self, flows: int) -> None:
-        """Lots first, then so many retirements, deliveries and further deposits."""
-        for desk in self.desks:
-            self.deposit(desk)
-        self.scene.registry.faults(seed=self.seed, **FAULTS)
-        while self.flows < flows:
-            self.act()
-            if self.flows % KILL_EVERY == 0:
-                self.scene.registry.kill()
-                self.scene.registry.start()
-            self.scene.step()
-            self.answer_transfers()
-            self.refund_rejected()
-        self.finish()
+    @property
+    def base(self) -> int:
+        return self.number * SPAN
 
-    def act(self) -> None:
-        """One new flow."""
-        desk = self.random.choice(self.desks)
-        held = desk.balance()
-        drawn = self.random.random()
-        self.flows += 1
-        if held < 40_000:
-            self.deposit(desk)
-        elif drawn < 0.7:
-            desk.retire(self.random.randint(1, 4_000))
-        elif drawn < 0.95:
-            self.deliver(desk)
-        else:
-            self.deposit(desk)
+    @property
+    def project(self) -> str:
+        return str(900_000 + self.number)
+
+    @property
+    def class_id(self) -> int:
+        return int(a_class(self.project, year=YEAR).token_id)
+
+
+@dataclass
+class Holders:
+    """What the holders ask for, each request once, whatever dies meanwhile."""
+
+    load: Load
+    seed: int
+    desks: list[Desk] = field(default_factory=list)
+    wallets: list[Key] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stop_at: float = float("inf")
+
+    def again(self, step: Callable[[Context], T]) -> T:
+        """Do it until no service is missing; trouble of another kind is raised."""
+        deadline, fresh = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                return step(self.load.context(fresh))
+            except (ServiceError, LocalError, httpx.HTTPError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                fresh = True
+                time.sleep(0.2)
+
+    def registry(self, method: str, path: str, body: Any = None, allowed: int = 200) -> Any:
+        """A call at the registry that must work; its document."""
+
+        def step(context: Context) -> Any:
+            url = context.custody.link("VCS").url
+            answer = httpx.request(method, f"{url}/{path}", json=body, timeout=10, trust_env=False)
+            if answer.status_code >= 500:
+                raise ServiceError(f"the registry answers {answer.status_code}")
+            assert answer.status_code in (200, allowed), answer.text
+            return answer
+
+        return self.again(step)
+
+    # ── setting up ───────────────────────────────────────────────────────────────────────────
+
+    def prepare(self) -> None:
+        """Wallets, accounts at the registry and the first classes."""
+        context = self.load.context()
+        rich = context.rpc.call("eth_accounts")[SPARE_ACCOUNT]
+        for number in range(WALLETS):
+            key = context.keys.create_if_missing(f"chaos-{number}")
+            self.wallets.append(key)
+            sent = {"from": rich, "to": key.address, "value": GAS_MONEY}
+            context.rpc.call("eth_sendTransactionSync", sent)
+            data = calls.admit(key.address, 2, "HK", 2**40 - 1)
+            self.load.send(f"admit:{number}", context.key("registrar"), "Participants", data)
+        account = context.custody.trust(TRUST).account
+        self.open_account(account.account, [account.sub_account], holds_for_others=True)
+        for name, acceptance in BUYERS.items():
+            self.open_account(name, [], acceptance=acceptance)
+        for number in range(FIRST_CLASSES):
+            self.deposit(self.new_desk(number % WALLETS))
+        self.until(lambda: all(self.is_minted(desk) for desk in self.desks))
+        self.registry("PUT", "admin/faults", {"seed": self.seed, **FAULTS})
+
+    def open_account(self, account: str, sub_accounts: list[str], **more: Any) -> None:
+        body = {"account": account, "holder": "Sample holder", "sub_accounts": sub_accounts}
+        self.registry("POST", "admin/accounts", body | more)
+
+    def new_desk(self, wallet: int) -> Desk:
+        with self.lock:
+            desk = Desk(len(self.desks) + 1, self.wallets[wallet])
+            self.desks.append(desk)
+            return desk
 
     def deposit(self, desk: Desk) -> None:
-        first = self.issued.get(desk.class_id, 0) + 1
-        last = first + LOT - 1
-        self.issued[desk.class_id] = last
-        self.scene.registry.faults()
-        desk.deposit(desk.issue(first, last))
-        self.scene.registry.faults(seed=self.seed, **FAULTS)
+        """A lot is issued into the trust account, imported, and its deposit noticed."""
+        first, desk.issued, desk.lots = desk.issued + 1, desk.issued + LOT, desk.lots + 1
+        name = desk.depositing = f"dep-{desk.project}-{desk.lots}"
+        serials = Interval(VCS, desk.base + first, desk.base + desk.issued)
+        day, end = date(YEAR, 1, 1), date(YEAR, 12, 31)
+        account = self.load.context().custody.trust(TRUST).account
+        body = {
+            "serials": str(serials),
+            "account": account.account,
+            "sub_account": account.sub_account,
+            "project": desk.project,
+            "vintage_start": day.isoformat(),
+            "vintage_end": end.isoformat(),
+        }
+        self.registry("POST", "admin/issuances", body, allowed=409)
+        block = row(
+            serials.first, serials.last, project=desk.project, vintage_start=day, vintage_end=end
+        )
 
-    def deliver(self, desk: Desk) -> None:
-        """As many tonnes as lie in one piece from the front, at most five."""
-        positions = self.scene.world.contracts.positions(desk.class_id).positions
-        run = self.scene.world.contracts.serial_at(desk.class_id, positions.exited).run
-        desk.deliver(min(run, self.random.randint(1, 5)))
+        def notice(context: Context) -> None:
+            trust = context.custody.trust(TRUST)
+            save(context.database, [block], f"export {serials}")
+            terms = Terms(trust.account_id, trust.terms_hash)
+            given = [SerialRange.of(serials)]
+            to = desk.wallet.address
+            context.bridge.deposits.give_notice(name, str(trust.account), given, to, terms)
 
-    def answer_transfers(self) -> None:
-        """The buyer accepts most of what waits, and rejects the rest."""
-        for flow in self.scene.bridge.parts.flows.of_kind("delivery", only_open=True):
-            reference = self.scene.waiting_transfer(flow.id)
-            if reference is not None:
-                verb = "accept" if self.random.random() < 0.7 else "reject"
-                self.scene.registry.answer_transfer(reference, verb)
+        self.again(notice)
 
-    def refund_rejected(self) -> None:
-        """Holders take back what was rejected."""
-        for flow in self.scene.bridge.parts.flows.of_kind("delivery", only_open=True):
-            now = self.scene.bridge.deliveries.on_chain(flow.id)
-            if now.phase.state is State.REJECTED:
-                self.desks[0].refund(flow.id)
+    def is_minted(self, desk: Desk) -> bool:
+        """Whether its deposit has ended."""
+        name = desk.depositing
+        if name is not None and self.again(
+            lambda context: context.bridge.parts.flows.get("deposit", name).ended
+        ):
+            desk.depositing = None
+        return desk.depositing is None
 
-    def finish(self, seconds: float = 300.0) -> None:
-        """Close every opened tonne, then step until nothing is open."""
-        self.scene.registry.faults()
-        for desk in self.desks:
-            state = self.scene.world.contracts.positions(desk.class_id).positions
-            if state.dust:
-                desk.retire(state.dust)
+    def until(self, so: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait until it is so."""
+        deadline = time.monotonic() + seconds
+        while not so():
+            if time.monotonic() > deadline:
+                raise RuntimeError("\n".join(self.open_flows()))
+            time.sleep(0.5)
 
-        def nothing_open() -> bool:
-            self.answer_transfers()
-            self.refund_rejected()
-            kinds = ("certificate", "retirement", "delivery", "deposit")
-            flows = self.scene.bridge.parts.flows
-            return not any(flows.of_kind(kind, only_open=True) for kind in kinds)
+    def open_flows(self) -> list[str]:
+        """What has not ended, in words."""
 
-        self.scene.settle(nothing_open, seconds)
-        self.scene.settle(lambda: not self.scene.bridge.statements.stored.open(), seconds)
+        def step(context: Context) -> list[str]:
+            flows = context.bridge.parts.flows
+            found = [one for kind in KINDS for one in flows.of_kind(kind, only_open=True)]
+            more = [*context.bridge.statements.stored.open()]
+            return [f"{one.kind} {one.id} {one.state}: {one.reason}" for one in found] + [
+                f"{one.type} {one.id} {one.state}: {one.reason}" for one in more
+            ]
 
-    # ── agreement ────────────────────────────────────────────────────────────────────────────
+        return self.again(step)
 
-    def check(self) -> None:
-        """Registry, custody and chain, class by class; AssertionError where they differ."""
-        flows = self.scene.bridge.parts.flows
-        for kind in ("certificate", "retirement", "delivery"):
-            bad = [one for one in flows.of_kind(kind) if one.state in ("broken", "failed")]
-            assert not bad, bad
-        book = self.scene.registry.admin("GET", "book")
-        assert not book["partition_breaks"]
-        for desk in self.desks:
-            self.check_class(desk, book["pieces"])
+    # ── the load ─────────────────────────────────────────────────────────────────────────────
 
-    def check_class(self, desk: Desk, pieces: list[dict[str, str]]) -> None:
-        mine = [
-            (SerialRange.parse(piece["serials"]).interval, piece)
-            for piece in pieces
-            if desk.base < SerialRange.parse(piece["serials"]).first <= desk.base + 10_000
-        ]
-        retired = merge(one for one, piece in mine if piece["state"] == "retired")
-        trust = [one for one, p in mine if p["state"] == "live" and p["account"] != BUYER]
-        bought = [one for one, p in mine if p["state"] == "live" and p["account"] == BUYER]
-        confirmed = merge(desk.chain_confirmed())
-        assert retired == confirmed, (desk.project, retired, confirmed)
-        state = self.scene.world.contracts.positions(desk.class_id).positions
-        supply = self.scene.world.contracts.total_supply(desk.class_id)
-        assert state.supply_kilograms == supply
-        # No tonne is open: what is live in trust is exactly what tokens stand on.
-        assert tonnes(trust) * 1000 == supply, (desk.project, tonnes(trust), supply)
-        assert tonnes(trust) + tonnes(bought) + tonnes(retired) == self.issued[desk.class_id]
-        coverage = self.scene.bridge.reserve.build().coverage[desk.class_id]
-        assert coverage.shortfall == 0
-        assert coverage.covered == state.minted
+    def work(self, thread: int, numbers: range) -> None:
+        """One thread's requests; a wallet and its classes belong to one thread."""
+        dice = random.Random(f"{self.seed} {thread}")
+        for number in numbers:
+            while len(self.open_flows()) > MOST_OPEN and time.monotonic() < self.stop_at:
+                time.sleep(1.0)
+            if time.monotonic() > self.stop_at:
+                return
+            kind = self.act(thread, number, dice)
+            with self.lock:
+                self.done[kind] += 1
 
+    def act(self, thread: int, number: int, dice: random.Random) -> str:
+        """One new flow; its kind."""
+        ready: list[Desk] = []
+        while not ready:
+            mine = [one for one in self.desks if self.wallets.index(one.wallet) % THREADS == thread]
+            ready = [desk for desk in mine if self.is_minted(desk)]
+            time.sleep(0.0 if ready else 0.5)
+        drawn, desk = dice.random(), dice.choice(ready)
+        if drawn > 0.93 or self.balance(desk) < 20_000:
+            idle = next((one for one in ready if self.may_grow(one)), None)
+            self.deposit(idle or self.new_desk(dice.choice(range(thread, WALLETS, THREADS))))
+            return "deposit"
+        if drawn < 0.30 and self.deliver(desk, number, dice):
+            return "delivery"
+        kilograms = dice.randint(1, 4_000)
+        details = RetirementDetails(f"Chaos {number}", "test", "2026")
+        owner = desk.wallet.address
+        data = calls.retire(owner, desk.class_id, kilograms, owner, details)
+        self.load.send(f"retire:{number}", desk.wallet, "CarbonCredits", data)
+        return "retirement"
 
-def tonnes(intervals: list[Interval]) -> int:
-    """Tonnes of disjoint intervals."""
-    return sum(one.tonnes for one in intervals)
+    def balance(self, desk: Desk) -> int:
+        """Kilograms that its holder has."""
+        return self.again(
+            lambda context: context.contracts.balance_of(desk.wallet.address, desk.class_id)
+        )
 
+    def may_grow(self, desk: Desk) -> bool:
+        """Whether no flow of the class is open: a registry that chooses serials may else take
+        credits that are not in trust yet, which only a person can set right.
+        """
+        if desk.issued + LOT > LARGEST_CLASS:
+            return False
+        return not self.again(
+            lambda context: [
+                one
+                for kind in KINDS
+                for one in context.bridge.parts.flows.of_kind(kind, only_open=True)
+                if one.class_id == desk.class_id
+            ]
+        )
 
-def main() -> None:
-    """Services of its own, one run, and what agreed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--flows", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=7)
-    asked = parser.parse_args()
-    home = temporary_home("causeway-chaos-bridge-")
-    postgres = Postgres(home, log=home / "postgres.log", durable=False)
-    postgres.start()
-    chain = Anvil(log=home / "anvil.log", binary=binaries.anvil(binaries.project_root()))
-    chain.start()
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory:
-        world = World(chain.url, Path(directory))
-        database = Database(postgres.url())
-        database.migrate()
-        scene = Scene(world, database, Path(directory))
+    def deliver(self, desk: Desk, number: int, dice: random.Random) -> bool:
+        """As many tonnes as lie in one piece from the front; False when the contract refuses."""
+
+        def run(context: Context) -> int:
+            positions = context.contracts.positions(desk.class_id).positions
+            return context.contracts.serial_at(desk.class_id, positions.exited).run
+
+        tonnes = min(self.again(run), dice.randint(1, 5))
+        buyer = dice.choices(list(BUYERS), (6, 2, 2))[0]
+        data = bridge_calls.request_delivery(desk.wallet.address, desk.class_id, tonnes, buyer)
         try:
-            chaos = Chaos(scene, asked.seed)
-            chaos.run(asked.flows)
-            chaos.check()
+            self.load.send(f"deliver:{number}", desk.wallet, "Deliveries", data)
+        except RuntimeError:
+            # A reorganisation changed what stands at the front.
+            return False
+        return True
+
+    def tend(self, number: int, dice: random.Random) -> None:
+        """Buyers answer what waits for them; holders take back what they may."""
+
+        def waiting(context: Context) -> list[tuple[str, str, str | None]]:
+            parts = context.bridge.parts
+            return [
+                (flow.id, str(flow.content["holder"]), _reference(parts, flow.id))
+                for flow in parts.flows.of_kind("delivery", only_open=True)
+            ]
+
+        for flow_id, holder, reference in self.again(waiting):
+            if reference is not None:
+                verb = "accept" if dice.random() < 0.7 else "reject"
+                self.registry("POST", f"v1/transfers/{reference}/{verb}", {"reason": "no"}, 409)
+            self.refund(flow_id, holder, number)
+
+    def refund(self, flow_id: str, holder: str, number: int) -> None:
+        """By the holder, in the way that is allowed now; nothing when none is."""
+        key = next(one for one in self.wallets if one.address.lower() == holder.lower())
+
+        def step(context: Context) -> None:
+            now = context.bridge.deliveries.on_chain(flow_id)
+            if now.phase.state in (State.REJECTED, State.REQUESTED):
+                with self.load.gate:
+                    do_refund(context, int(flow_id), key, f"refund:{flow_id}:{number}")
+
+        try:
+            self.again(step)
+        except (InvalidValue, CausewayError):
+            # Not yet, or a reorganisation took back what allowed it: asked anew next time.
+            return
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────
+
+    def finish(self, seconds: float) -> None:
+        """Close every opened tonne and wait until every flow has ended."""
+        self.registry("PUT", "admin/faults", {})
+        dice, deadline, late = random.Random(self.seed), time.monotonic() + seconds, False
+        number = 1_000_000
+        while True:
+            number += 1
+            self.tend(number, dice)
+            closed = [self.close(desk, number) for desk in self.desks]
+            left = self.open_flows()
+            if not left and not any(closed):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError("\n".join(left[:50]))
+            if not late and any(map(_is_stuck, left)) and all(map(_waits_for_deadline, left)):
+                # Retired at the registry before they were begun: refunded at their deadline.
+                late = True
+                self.done["refunded at the deadline"] += sum(map(_is_stuck, left))
+                self.again(lambda c: c.rpc.call("evm_increaseTime", DELIVERY_PERIOD))
+                self.again(lambda c: c.rpc.call("evm_mine"))
+            time.sleep(1.0)
+
+    def close(self, desk: Desk, number: int) -> bool:
+        """Retire what is left of the class's open tonne; whether there was one."""
+        state = self.again(lambda context: context.contracts.positions(desk.class_id).positions)
+        if not state.dust:
+            return False
+        data = calls.close_open_tonne(desk.class_id, state.open_tonne)
+        key = f"close:{desk.class_id}:{number}"
+        self.load.send(key, desk.wallet, "CarbonCredits", data)
+        return True
+
+    def differences(self) -> list[str]:
+        """Of registry, custody and chain."""
+        book = self.registry("GET", "admin/book").json()
+        classes = [Issued(one.class_id, one.base, one.issued) for one in self.desks]
+
+        def step(context: Context) -> list[str]:
+            account = context.custody.trust(TRUST).account.account
+            return differences(context.bridge, book, account, classes)
+
+        return self.again(step)
+
+    def counts(self) -> dict[str, int]:
+        """Flows by kind and state, and breaks that were reported."""
+
+        def step(context: Context) -> dict[str, int]:
+            with context.database.read() as connection:
+                found = connection.exec_driver_sql(
+                    "SELECT kind || ' ' || state, count(*) FROM bridge_flows GROUP BY 1"
+                    " UNION ALL SELECT 'break ' || kind, count(*) FROM breaks GROUP BY 1 ORDER BY 1"
+                )
+                return {str(name): int(count) for name, count in found}
+
+        return self.again(step)
+
+
+def _is_stuck(flow: str) -> bool:
+    """Whether an open flow, in words, is a delivery that cannot be begun."""
+    return flow.startswith("delivery") and "in no live block" in flow
+
+
+def _waits_for_deadline(flow: str) -> bool:
+    """Whether an open flow, in words, can end only by a refund at a delivery's deadline."""
+    said = ("in no live block", "which is open", "is not in the accounts' inventory")
+    return flow.startswith("certificate") or any(words in flow for words in said)
+
+
+def _reference(parts: Any, flow_id: str) -> str | None:
+    """The registry's reference of a transfer that waits for a buyer who answers by hand."""
+    for one in parts.requests.of_flow("delivery", flow_id):
+        if one.answer is not None and one.answer.state is AnswerState.ACCEPTED:
+            return str(one.answer.registry_reference)
+    return None
+
+
+class Trouble(threading.Thread):
+    """Kills and reorganisations, spread over the load, until it is told to stop."""
+
+    def __init__(self, load: Load, kills: int, reorganisations: int, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.load, self.system = load, load.system
+        self.dice = random.Random(seed)
+        self.events = ["kill"] * kills + ["reorganise"] * reorganisations
+        self.dice.shuffle(self.events)
+        self.done: Counter[str] = Counter()
+        self.ended = threading.Event()
+        self.reorganised_at = 0.0
+
+    def run(self) -> None:
+        while self.events and not self.ended.wait(self.dice.uniform(3.0, 12.0)):
+            event = self.events[-1]
+            if self.kill() if event == "kill" else self.reorganise():
+                self.events.pop()
+
+    def kill(self) -> bool:
+        name = "worker" if self.dice.random() < 0.5 else self.dice.choice(OTHERS)
+        if name in ("anvil", "supervisor") and not self.is_saved():
+            return False
+        killed = self.system.kill(name)
+        self.done[f"killed {name}"] += killed
+        return killed
+
+    def is_saved(self) -> bool:
+        """Whether the local chain was saved since it was reorganised last. An Anvil that comes back
+        with what was replaced cannot take it back: it has no older states. Other people's chains
+        do not die with us.
+        """
+        saved = (path.stat().st_mtime for path in (self.system.home / "anvil").glob("*.meta.json"))
+        return max(saved, default=0.0) > self.reorganised_at + 5
+
+    def reorganise(self) -> bool:
+        """Between two requests, the worker held still: an Anvil that is mining meanwhile loses
+        state by itself.
+        """
+        for _ in range(THREADS):
+            self.load.gate.acquire()
+        worker = self.system.pids().get("worker")
+        try:
+            if worker is None:
+                return False
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(0.3)
+            with self.system.context() as context:
+                context.rpc.call("anvil_reorg", self.dice.randint(1, DEEPEST), [])
+        except (CausewayError, OSError):
+            return False
         finally:
-            scene.close()
-            chain.stop(save=False)
-            postgres.stop()
-    print(f"{asked.flows} flows agree after {time.monotonic() - begun:.0f} s")
+            self.load.gate.release(THREADS)
+            if worker is not None:
+                _go_on(worker)
+        self.done["reorganisations"] += 1
+        self.reorganised_at = time.time()
+        return True
+
+
+def _go_on(pid: int) -> None:
+    """Let a process that was held still go on, if it is there."""
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return
+
+
+def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
+    """One whole run; the report."""
+    system = System(home, CONFIRMATIONS if options.reorganisations else 0)
+    system.start()
+    load = Load(system)
+    holders = Holders(load, options.seed)
+    started = time.monotonic()
+    if options.seconds:
+        holders.stop_at = started + options.seconds
+    try:
+        holders.prepare()
+        prepared = time.monotonic()
+        trouble = Trouble(load, options.kills, options.reorganisations, options.seed)
+        trouble.start()
+        tended = threading.Event()
+        dice = random.Random(options.seed)
+
+        def tending() -> None:
+            number = 0
+            while not tended.wait(2.0):
+                number += 1
+                holders.tend(number, dice)
+
+        parts = [range(first, options.flows, THREADS) for first in range(THREADS)]
+        with ThreadPoolExecutor(THREADS + 1) as pool:
+            side = pool.submit(tending)
+            try:
+                for one in [pool.submit(holders.work, *each) for each in enumerate(parts)]:
+                    one.result()
+            finally:
+                tended.set()
+            side.result()
+        while trouble.events and time.monotonic() < holders.stop_at:
+            time.sleep(0.2)
+        trouble.ended.set()
+        trouble.join()
+        loaded = time.monotonic()
+        holders.finish(options.patience)
+        context = load.settle()
+        context.indexer().check()
+        wrong = holders.differences()
+        export = home.parent / "registry-export.csv"
+        export.write_text(holders.registry("GET", "v1/exports/verra-vcu-export").text)
+        report: dict[str, Any] = {
+            "seconds_to_prepare": round(prepared - started, 1),
+            "seconds_of_load": round(loaded - prepared, 1),
+            "seconds_to_the_end": round(time.monotonic() - loaded, 1),
+            "classes": len(holders.desks),
+            "requests": dict(holders.done),
+            "flows": holders.counts(),
+            "repeats": load.repeats,
+            "chain_blocks": context.rpc.block_number(),
+            "troubles": dict(trouble.done),
+            "differences": wrong,
+        }
+        return report | judged(context, export)
+    finally:
+        load.close()
+        status = system.stop()
+        print(f"causeway up ended with {status}", file=sys.stderr)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--home", type=Path)
+    for name, default in (
+        ("flows", 1_000), ("kills", 30), ("reorganisations", 20), ("seed", 1), ("seconds", 0),
+        ("patience", 600),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="causeway-chaos-bridge-") as directory:
+        os.chmod(directory, 0o755)
+        home = options.home or Path(directory) / "home"
+        report = run(options, home)
+        if report["differences"] or report["audit_exit"] or report["recount_exit"]:
+            report["log"] = (home.with_suffix(".log")).read_text(errors="replace")[-4000:]
+    print(json.dumps(report, indent=2))
+    return 1 if "log" in report else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,7 +21,7 @@ from backend.domain.registry_answers import Answer, AnswerState, BreakKind
 from backend.domain.registry_requests import SerialRange, TransferRequest
 from backend.domain.serials import Interval
 from backend.errors import CausewayError, ChainRejected
-from backend.store.flows import Flow, add_flow
+from backend.store.flows import Flow, add_flow, flows_at
 from backend.store.queries import consumed, delivering
 from backend.store.statements import OPEN, StatementState
 
@@ -86,6 +86,7 @@ class DeliveryFlow:
         state = now.phase.state
         if state is State.FINALISED:
             self._parts.flows.move(flow, "finalised", ended=True)
+            self._hurry_retirements(flow)
         elif state in (State.REFUNDED, State.REFUNDED_DISPUTED):
             self._refunded(flow, state)
         elif state is State.REJECTED:
@@ -323,6 +324,15 @@ class DeliveryFlow:
             )
         ending = "refunded, disputed" if disputed else "refunded"
         self._parts.flows.move(flow, ending, ended=True)
+        self._hurry_retirements(flow)
+
+    def _hurry_retirements(self, flow: Flow) -> None:
+        """One whose serials this delivery named waited for its end."""
+        assert flow.class_id is not None
+        with self._parts.database.read() as connection:
+            waiting = flows_at(connection, "retirement", flow.class_id, ("done",))
+        for one in waiting:
+            self._parts.flows.hurry(one.kind, one.id)
 
     def _last_answer(self, flow: Flow) -> Answer | None:
         """The newest word of the registry, asked once more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,10 +17,11 @@ import structlog
 from eth_utils.crypto import keccak
 
 from backend.bridge.approvals import Services
-from backend.bridge.holdings import Held, Holdings
+from backend.bridge.holdings import Held, Holding, Holdings
 from backend.bridge.statements import SignedStatements
 from backend.domain.coverage import Coverage, coverage_of
 from backend.domain.positions import Positions
+from backend.domain.registry_answers import AnswerState
 from backend.domain.reserve import (
     ClassReserve,
     Liabilities,
@@ -32,7 +34,8 @@ from backend.domain.serials import Interval, merge, subtract
 from backend.errors import InvalidValue, NotEnough, NotFound, ServiceError
 from backend.store.breaks import Breaks
 from backend.store.database import Connection
-from backend.store.holdings import imported_classes
+from backend.store.flows import UNCONFIRMED, flows_at
+from backend.store.holdings import imported_classes, imports_done
 from backend.store.queries.backing import (
     ClassBacking,
     backing_at,
@@ -40,6 +43,7 @@ from backend.store.queries.backing import (
     registered_parts,
 )
 from backend.store.queries.reading import chain_head
+from backend.store.registry_requests import RegistryRequests
 from backend.store.reserve_trees import ReserveTrees, StoredTrees, newest_recorded
 from backend.store.statements import Statement, StatementState
 
@@ -51,6 +55,10 @@ RENEW_AT = (1, 7)
 ALARM_AT = (5, 7)
 #: A draft that nobody signed is made anew, with what is live then, after so many seconds.
 DRAFT_SECONDS = 3600
+#: What was built in vain is built again when something came in, and else after so many seconds:
+#: serials that the chain let go can cover more although nothing came in. A draft that nobody signs
+#: is looked at again as often. By our clock: the time of a quiet chain stands still.
+REBUILD_SECONDS = 15
 _NOTHING = ClassBacking(0, Positions(), (), ())
 
 
@@ -60,6 +68,15 @@ class Current(NamedTuple):
     sequence: int
     as_of: int
     root: bytes
+
+
+class Attempt(NamedTuple):
+    """What a report that says the same again was built from, and when (monotonic seconds)."""
+
+    holdings: tuple[Holding, ...]
+    imports: int
+    root: bytes
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,9 @@ class ReserveKeeper:
         self._holdings = holdings
         self._trees = ReserveTrees(services.database)
         self._breaks = Breaks(services.database)
+        self._in_vain: Attempt | None = None
+        #: The draft that was looked at last, and when.
+        self._seen = ("", 0.0)
 
     def current(self) -> Current:
         """The newest report on chain."""
@@ -96,10 +116,9 @@ class ReserveKeeper:
 
     # ── building ─────────────────────────────────────────────────────────────────────────────
 
-    def build(self) -> Built:
-        """A report over what is live now and the newest final chain block."""
-        chain_time = self._services.chain_time()
-        held = self._holdings.now(chain_time)
+    def build(self, held: Held | None = None) -> Built:
+        """A report over what is live now, or over `held`, and the newest final chain block."""
+        held = held or self._holdings.now(self._services.chain_time())
         final = self._services.final_number()
         exchange = self._services.contracts.deployment["Exchange"]
         with self._services.database.read() as connection:
@@ -153,16 +172,38 @@ class ReserveKeeper:
         for class_id, found in built.coverage.items():
             if not found.shortfall:
                 continue
-            pieces = [str(piece.serials) for piece in found.missing]
+            known = self._retired_unconfirmed(class_id)
+            missing = subtract([piece.serials for piece in found.missing], known)
+            if not missing:
+                continue
+            pieces = [str(serials) for serials in missing]
             key = f"shortfall {class_id} " + keccak(text=" ".join(pieces)).hex()
             self._breaks.report(
                 key,
                 "shortfall",
-                f"{found.shortfall} t of class {class_id} stand on serials that no trust account "
-                f"holds live: {', '.join(pieces[:5])}",
+                f"{sum(one.tonnes for one in missing)} t of class {class_id} stand on serials that "
+                f"no trust account holds live: {', '.join(pieces[:5])}",
                 {"serials": pieces, "as_of": built.report.as_of},
                 class_id=class_id,
             )
+
+    def _retired_unconfirmed(self, class_id: int) -> list[Interval]:
+        """Serials that a registry chose for retirements whose confirmation is under way.
+
+        Until the chain exchanges them they are missing, and those that were asked for are there.
+        """
+        with self._services.database.read() as connection:
+            flows = flows_at(connection, "retirement", class_id, UNCONFIRMED)
+        requests = RegistryRequests(self._services.database)
+        answers = [
+            requests.get(str(flow.content["reference"])).answer for flow in flows if not flow.ended
+        ]
+        return merge(
+            part.interval
+            for answer in answers
+            if answer is not None and answer.state is AnswerState.DONE
+            for part in answer.serials
+        )
 
     def trees(self, report_id: str) -> StoredTrees:
         """The trees of a draft or a report; raises NotFound."""
@@ -180,22 +221,56 @@ class ReserveKeeper:
         for held in self._statements.stored.open():
             if held.type != "ReserveReport":
                 continue
-            if int(held.content["sequence"]) > newest.sequence and (
-                held.state is StatementState.SUBMITTED
-                or now - int(held.content["asOf"]) < DRAFT_SECONDS
-            ):
+            if int(held.content["sequence"]) > newest.sequence and self._stands(held, now):
                 return held
+            if held.content["root"] == "0x" + newest.root.hex():
+                continue  # it is the newest itself, and not yet indexed
             self._statements.stored.set_state(held.id, StatementState.SUPERSEDED, "a newer one")
         age, longest = now - newest.as_of, self.max_age()
         if newest.sequence and age * ALARM_AT[1] > longest * ALARM_AT[0]:
             self._alarm(newest, age, longest)
         if not newest.sequence or age * RENEW_AT[1] >= longest * RENEW_AT[0]:
             return self.draft()
-        if uncovered:
-            built = self.build()
-            # The same again would cover no more: nothing came in since.
-            if built.report.root != newest.root:
-                return self.draft(built)
+        return self._draft_if_more(newest, now) if uncovered else None
+
+    def _stands(self, held: Statement, now: int) -> bool:
+        """Whether a draft may still be signed: what nobody can sign holds up every mint.
+
+        What it covered may have gone meanwhile, as when a registry retires other serials than it
+        was asked for and the chain has not exchanged them yet.
+        """
+        if held.state is StatementState.SUBMITTED:
+            return True
+        if now - int(held.content["asOf"]) >= DRAFT_SECONDS:
+            return False
+        if self._seen[0] != held.id:
+            self._seen = held.id, monotonic()
+        if monotonic() - self._seen[1] < REBUILD_SECONDS:
+            return True
+        self._seen = held.id, monotonic()
+        return not self.excess(held.id, self.build())
+
+    def excess(self, report_id: str, now: Built) -> dict[int, int]:
+        """Classes of which a draft covers more than is covered now: the tonnes that it says."""
+        covered = {class_id: found.covered for class_id, found in now.coverage.items()}
+        return {
+            entry.class_id: entry.covered
+            for entry in self.trees(report_id).reserve.classes
+            if entry.covered > covered.get(entry.class_id, 0)
+        }
+
+    def _draft_if_more(self, newest: Current, now: int) -> Statement | None:
+        """Draft a report if it would not say the same again; built only when something came in."""
+        held = self._holdings.now(now)
+        with self._services.database.read() as connection:
+            attempt = Attempt(held.holdings, imports_done(connection), newest.root, monotonic())
+        last = self._in_vain
+        if last and last[:-1] == attempt[:-1] and attempt.at - last.at < REBUILD_SECONDS:
+            return None
+        built = self.build(held)
+        if built.report.root != newest.root:
+            return self.draft(built)
+        self._in_vain = attempt
         return None
 
     def _alarm(self, newest: Current, age: int, longest: int) -> None:

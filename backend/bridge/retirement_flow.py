@@ -19,9 +19,9 @@ from backend.domain.records import RegistryFailure
 from backend.domain.registry_answers import Answer, AnswerState
 from backend.domain.registry_requests import RetirementRequest, SerialRange
 from backend.domain.serials import Interval
-from backend.errors import InvalidValue, RuleError
+from backend.errors import RuleError
 from backend.store.custody import ConfirmationState, Custody
-from backend.store.flows import Flow, add_flow, move_flow
+from backend.store.flows import UNCONFIRMED, Flow, add_flow, flows_at, move_flow
 from backend.store.queries import consumed, lookup
 
 #: A registry that refuses so often is not asked by a machine again.
@@ -134,15 +134,21 @@ class RetirementFlow:
 
     def _missing(self, flow: Flow, expected: Interval) -> None:
         """Serials that are gone: the registry may have chosen them for another retirement, whose
-        confirmation will exchange them; waited for, but not for ever.
+        confirmation will exchange them; waited for, and for ever only while there is such a one.
         """
+        reason = f"{expected} is not in the accounts' inventory"
+        assert flow.class_id is not None
+        with self._parts.database.read() as connection:
+            others = flows_at(connection, RETIREMENT, flow.class_id, UNCONFIRMED)
+        if others:
+            self._parts.flows.wait(flow, POLL_SECONDS, reason)
+            return
         looks = int(flow.content.get("missing", 0)) + 1
         if looks > MAX_MISSING:
             detail = f"{expected} lies in no trust account"
             self._parts.break_off(flow, "serials-missing", detail, {"expected": str(expected)})
             return
         content = {**flow.content, "missing": looks}
-        reason = f"{expected} is not in the accounts' inventory"
         self._parts.flows.move(flow, "planned", content=content, wait=POLL_SECONDS, reason=reason)
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
@@ -211,6 +217,8 @@ class RetirementFlow:
                 as_yyyymmdd(answer.registry_date),
                 answer.evidence,
             )
+            if self._waits_for_delivery(flow, retirement, answer):
+                return
             self._require_possible(retirement)
         except RuleError as error:
             if not self._parts.has_caught_up():
@@ -227,14 +235,37 @@ class RetirementFlow:
         content = {**flow.content, "confirmation": drafted.id}
         self._parts.flows.move(flow, "confirming", content=content, wait=POLL_SECONDS)
 
+    def _waits_for_delivery(
+        self, flow: Flow, retirement: RegistryRetirement, answer: Answer
+    ) -> bool:
+        """Whether an open delivery names serials that the registry says it retired.
+
+        A break for a person to see, and not the end: once the delivery is refunded, its serials
+        stand at the back of the class and are confirmed as retired. Once it is delivered, the
+        registry contradicts itself.
+        """
+        with self._parts.database.read() as connection:
+            taken = consumed.open_delivery_of(connection, retirement.actual)
+        if taken is None:
+            return False
+        said = ", ".join(map(str, retirement.actual))
+        detail = f"{said}: retired, and named by delivery {taken}, which is open"
+        self._parts.breaks.report(
+            f"{flow.kind} {flow.id} retired-in-delivery {taken}",
+            "retired-in-delivery",
+            detail,
+            {"answer": answer.as_json(), "delivery": str(taken)},
+            flow_kind=flow.kind,
+            flow=flow.id,
+            class_id=flow.class_id,
+        )
+        self._parts.flows.wait(flow, SLOW_SECONDS, detail)
+        return True
+
     def _require_possible(self, retirement: RegistryRetirement) -> None:
-        """Actual serials lie in trust, in the same class, unconfirmed and in no open delivery."""
+        """Actual serials lie in trust, in the same class, and are unconfirmed."""
         with self._parts.database.read() as connection:
             positions = lookup.position_map(connection, retirement.class_id)
-            taken = consumed.open_delivery_of(connection, retirement.actual)
-        if taken is not None:
-            rule = f"are named by delivery {taken}, which is open"
-            raise InvalidValue("actual", [str(one) for one in retirement.actual], rule)
         for exchange in positions.exchanges_for(retirement.first_position, retirement.actual):
             positions.exchange(exchange)
         positions.confirm(retirement.first_position, retirement.actual)

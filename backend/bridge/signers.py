@@ -36,8 +36,10 @@ class Signers:
         if not keys:
             return 0
         made = 0
-        for receipt in self._custody.open_receipts():
-            if receipt.id in self._deposits():
+        receipts = self._custody.open_receipts()
+        deposits = self._deposits() if receipts else set()
+        for receipt in receipts:
+            if receipt.id in deposits:
                 made += self._sign(receipt.id, receipt.approvals, keys, self._receipt, receipt)
         for confirmation in self._custody.open_confirmations():
             made += self._sign(
@@ -144,11 +146,11 @@ class Signers:
         trees = self._parts.reserve.trees(held.id)
         if "0x" + trees.reserve.tree.root.hash.hex() != held.content["root"]:
             return "its root is not that of its trees"
-        ours = self._parts.reserve.build()
-        for entry in trees.reserve.classes:
-            mine = ours.coverage.get(entry.class_id)
-            if entry.covered > (mine.covered if mine else 0):
-                return f"class {entry.class_id}: {entry.covered} t are not covered"
+        excess = self._parts.reserve.excess(held.id, self._parts.reserve.build())
+        if excess:
+            return "; ".join(
+                f"class {one}: {tonnes} t are not covered" for one, tonnes in excess.items()
+            )
         return lambda key: self._parts.statements.sign(held.id, key)
 
     def _ask(self, reference: str) -> Answer:

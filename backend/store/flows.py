@@ -20,6 +20,8 @@ from backend.store.database import Database
 
 #: Seconds until a step that failed is tried again: doubled each time, up to the last.
 BACK_OFF = (1, 2, 4, 8, 15, 30, 60, 120, 300)
+#: A retirement in these may have taken serials at the registry that the chain has not exchanged.
+UNCONFIRMED = ("asked", "done", "confirming")
 
 
 @dataclass(frozen=True, slots=True)

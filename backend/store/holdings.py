@@ -47,6 +47,12 @@ def touching(connection: Connection, interval: Interval) -> Sequence[Row[Any]]:
     ).all()
 
 
+def imports_done(connection: Connection) -> int:
+    """How many imports have ended: the rows are the same while it is."""
+    query = text("SELECT count(*) FROM imports WHERE state = 'done'")
+    return int(connection.execute(query).scalar_one())
+
+
 def imported_classes(
     connection: Connection, interval: Interval
 ) -> list[tuple[Interval, CreditClass]]:

@@ -70,7 +70,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> Forbid:
 def desk(scene: Scene) -> Iterator[Desk]:
     """A class of the test's own; the registry behaves until the test says otherwise."""
     scene.registry.faults()
-    scene.clerk.says = None
+    scene.clerk.says, scene.clerk.insists = None, False
     yield scene.desk()
     scene.registry.faults()
-    scene.clerk.says = None
+    scene.clerk.says, scene.clerk.insists = None, False

@@ -39,6 +39,7 @@ from backend.store.custody import Custody as CustodyStore
 from backend.store.database import Database
 from backend.store.flows import Flow
 from backend.store.queries import lookup
+from backend.store.registry_requests import RegistryRequests
 from backend.store.statements import StatementState
 from backend.store.transactions import PostgresTransactionLog
 from tests.indexer.world import VCS, World, a_class
@@ -80,10 +81,21 @@ def custody_document() -> dict[str, Any]:
 class Clerk(HttpRegistryClient):
     """The registry's client; a test may let it say of a retirement what was not done."""
 
+    requests: RegistryRequests
+
     says: Callable[[RetirementRequest], Answer] | None = None
+    #: Whether it says so again when it is asked later, as one that means it.
+    insists = False
 
     def retire(self, request: RetirementRequest) -> Answer:
         return self.says(request) if self.says else super().retire(request)
+
+    def look_up(self, reference: str) -> Answer | None:
+        if self.says and self.insists and reference.startswith("ret-"):
+            held = self.requests.get(reference).request
+            assert isinstance(held, RetirementRequest)
+            return self.says(held)
+        return super().look_up(reference)
 
 
 def done(request: RetirementRequest, serials: Interval) -> Answer:
@@ -113,6 +125,7 @@ class Scene:
         self.indexer = Indexer(world.rpc, world.deployment, database, labels=CODES)
         self.payer = world.keys["deployer"]
         self.clerk = Clerk("VCS", self.registry.url, TOKEN)
+        self.clerk.requests = RegistryRequests(database)
         self._desks = itertools.count(1)
         self.bridge = Bridge(
             database,

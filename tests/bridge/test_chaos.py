@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.chaos_bridge import Chaos
+from tests.bridge.chaos import Chaos
 from tests.bridge.scene import Scene
 
 pytestmark = pytest.mark.integration

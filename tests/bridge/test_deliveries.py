@@ -68,11 +68,33 @@ def test_l4_a_registry_that_says_it_retired_serials_of_an_open_delivery_makes_a_
 ) -> None:
     desk.deposit(desk.issue(1, 10))
     number = desk.deliver(5)
-    scene.settle(lambda: scene.waiting_transfer(number))
+    reference = scene.settle(lambda: scene.waiting_transfer(number))
     scene.clerk.says = lambda request: done(request, desk.serials(1, 2))
-    assert scene.ended("certificate", desk.retire(2_000)).state == "failed"
-    assert breaks_of(scene, desk) == ["impossible-retirement"]
+    certificate = desk.retire(2_000)
+    scene.settle(lambda: breaks_of(scene, desk) == ["retired-in-delivery"])
     assert desk.confirmed() == []
+    # Delivered as well: the registry contradicts itself, and nothing is recorded.
+    scene.registry.answer_transfer(reference, "accept")
+    assert scene.ended("certificate", certificate).state == "failed"
+    assert set(breaks_of(scene, desk)) == {"retired-in-delivery", "impossible-retirement"}
+    assert desk.confirmed() == []
+
+
+def test_l2_serials_of_a_delivery_that_the_registry_retired_are_confirmed_after_its_refund(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    number = desk.deliver(5)
+    reference = scene.settle(lambda: scene.waiting_transfer(number))
+    scene.clerk.insists = True
+    scene.clerk.says = lambda request: done(request, desk.serials(1, 2))
+    certificate = desk.retire(2_000)
+    scene.settle(lambda: breaks_of(scene, desk) == ["retired-in-delivery"])
+    scene.registry.answer_transfer(reference, "reject")
+    scene.settle(lambda: delivery(scene, number) is State.REJECTED)
+    desk.refund(number)
+    assert scene.ended("certificate", certificate).state == "confirmed"
+    assert desk.confirmed() == [Interval(VCS, 1, 2)]
 
 
 def test_l8_a_delivery_that_the_programme_forbids_is_never_begun_and_waits_for_its_refund(

@@ -10,6 +10,7 @@ from typing import Any
 from backend.errors import InvalidValue
 
 SCOPES = ("block", "class")
+KINDS = ("any", "retirement")
 #: The largest delay and queue, so that a typing error does not stop a run for a day.
 MAX_SECONDS = 86_400
 
@@ -23,7 +24,8 @@ class Faults:
     happened and the connection breaks; `slow`: the answer takes `slow_ms`; `refuse`: a final no;
     `queued`: taken now, done up to `queue_seconds` later, so in another order than they came;
     `other_serials`: the registry takes serials of its own choice, inside the same block or, with
-    scope `class`, from anywhere in the account's credits of that project, vintage and labels;
+    scope `class`, from anywhere in the account's credits of that project, vintage and labels; of
+    every operation or, with `other_serials_of` `retirement`, of retirements alone;
     `repeated`: a look-up lists the operation twice; `stale`: a look-up shows the operation as it
     was when it was taken.
     """
@@ -39,6 +41,7 @@ class Faults:
     queue_seconds: int = 0
     other_serials: int = 0
     other_serials_scope: str = "block"
+    other_serials_of: str = "any"
     repeated: int = 0
     stale: int = 0
 
@@ -54,6 +57,8 @@ class Faults:
             raise InvalidValue(
                 "other_serials_scope", self.other_serials_scope, f"is not one of {SCOPES}"
             )
+        if self.other_serials_of not in KINDS:
+            raise InvalidValue("other_serials_of", self.other_serials_of, f"is not one of {KINDS}")
 
     def number(self, name: str, key: str, attempt: int = 0) -> int:
         """A number of 32 bits that only these and the seed decide."""
@@ -75,12 +80,13 @@ class Faults:
         for name, value in found.items():
             if name not in known:
                 raise InvalidValue("faults", name, "is not a fault")
-            wanted: type = str if name == "other_serials_scope" else int
+            wanted: type = str if name in _WORDS else int
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise InvalidValue(name, value, f"is not of type {wanted.__name__}")
         return cls(**found)
 
 
+_WORDS = ("other_serials_scope", "other_serials_of")
 _RATES = (
     "fail_before",
     "fail_after",

@@ -211,7 +211,8 @@ class Operations:
                 "serials", content["serials"], "are not in one live block of this account"
             )
         faults = ledger.faults
-        if not faults.strikes("other_serials", reference):
+        meant = faults.other_serials_of in ("any", content["kind"])
+        if not meant or not faults.strikes("other_serials", reference):
             return [(piece, wanted.first, wanted.last)]
         if faults.other_serials_scope == "block":
             return [(piece, piece.last - wanted.tonnes + 1, piece.last)]

@@ -1,0 +1,65 @@
+"""When the reserve keeper builds a report, and when it gives up a draft (L3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backend.bridge import reserve
+from backend.domain.registry_requests import SerialRange, TransferRequest
+from backend.store.statements import Statement, StatementState
+from tests.bridge.scene import BUYER, TRUST, Desk, Scene
+
+pytestmark = pytest.mark.integration
+
+
+def drafts(scene: Scene) -> list[Statement]:
+    return [one for one in scene.bridge.statements.stored.open() if one.type == "ReserveReport"]
+
+
+def test_a_receipt_that_waits_lets_nothing_be_built_again_until_something_came_in(
+    scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.settle(lambda: not drafts(scene))
+    keeper = scene.bridge.reserve
+    built: list[Any] = []
+    build = keeper.build
+    monkeypatch.setattr(keeper, "build", lambda *held: built.append(held) or build(*held))
+    for _ in range(3):
+        assert keeper.tend(uncovered=True) is None
+    assert len(built) == 1
+    desk.issue(11, 20)
+    assert keeper.tend(uncovered=True) is not None
+    assert len(built) == 2
+    scene.settle(lambda: not drafts(scene))
+
+
+def test_l3_a_draft_that_covers_more_than_there_is_by_now_gives_way_to_a_true_one(
+    scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.settle(lambda: not drafts(scene))
+    keeper = scene.bridge.reserve
+    desk.issue(11, 20)
+    (untrue,) = [keeper.tend(uncovered=True)]
+    assert untrue is not None
+    assert untrue.state is StatementState.DRAFTED
+    # Two tonnes leave the account before anybody signs: nobody can sign the draft any more.
+    gone = SerialRange.of(desk.serials(11, 12))
+    answer = scene.clerk.transfer(TransferRequest(f"gone-{gone.first}", TRUST, gone, BUYER))
+    scene.registry.answer_transfer(answer.registry_reference, "accept")
+    scene.bridge.signers.sign_all()
+    assert scene.bridge.statements.stored.get(untrue.id).approvals == ()
+    assert keeper.tend(uncovered=True) == untrue
+    monkeypatch.setattr(reserve, "REBUILD_SECONDS", 0)
+    true = keeper.tend(uncovered=True)
+    assert true is not None
+    assert true.id != untrue.id
+    stored = scene.bridge.statements.stored
+    assert stored.get(untrue.id).state is StatementState.SUPERSEDED
+    monkeypatch.undo()
+    scene.settle(lambda: not drafts(scene))
+    assert stored.get(true.id).state is StatementState.RECORDED, stored.get(true.id)
+    assert keeper.newest().sequence == keeper.current().sequence
