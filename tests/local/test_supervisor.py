@@ -44,7 +44,8 @@ def test_a_killed_supervisor_leaves_no_process_behind(home: Path) -> None:
     worker = stand_in("worker", "--grandchild", str(grandchild))
     with supervised(home, services=(worker,)) as run:
         run.wait_for(RUNNING)
-        eventually(grandchild.exists)
+        # The file is there a moment before its content.
+        eventually(lambda: grandchild.exists() and grandchild.read_text())
         pids = [int(who["pid"]) for who in run.run["processes"].values()]
         assert len(pids) == 4
         pids.append(int(grandchild.read_text()))
