@@ -104,6 +104,8 @@ class ReserveKeeper:
         self._in_vain: Attempt | None = None
         #: The draft that was looked at last, and when.
         self._seen = ("", 0.0)
+        #: When a renewal would have been no younger than the newest report.
+        self._not_younger = float("-inf")
 
     def current(self) -> Current:
         """The newest report on chain."""
@@ -230,8 +232,20 @@ class ReserveKeeper:
         if newest.sequence and age * ALARM_AT[1] > longest * ALARM_AT[0]:
             self._alarm(newest, age, longest)
         if not newest.sequence or age * RENEW_AT[1] >= longest * RENEW_AT[0]:
-            return self.draft()
+            return self._renew(newest)
         return self._draft_if_more(newest, now) if uncovered else None
+
+    def _renew(self, newest: Current) -> Statement | None:
+        """Draft a report that is younger than the newest: accounts that nobody has looked at since
+        would give one of the same age, which is due as well, without end.
+        """
+        if monotonic() - self._not_younger < REBUILD_SECONDS:
+            return None
+        built = self.build()
+        if newest.sequence and built.report.as_of <= newest.as_of:
+            self._not_younger = monotonic()
+            return None
+        return self.draft(built)
 
     def _stands(self, held: Statement, now: int) -> bool:
         """Whether a draft may still be signed: what nobody can sign holds up every mint.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,3 +64,27 @@ def test_l3_a_draft_that_covers_more_than_there_is_by_now_gives_way_to_a_true_on
     scene.settle(lambda: not drafts(scene))
     assert stored.get(true.id).state is StatementState.RECORDED, stored.get(true.id)
     assert keeper.newest().sequence == keeper.current().sequence
+
+
+def test_a_report_that_is_due_is_not_renewed_with_one_of_the_same_age(
+    scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.settle(lambda: not drafts(scene))
+    keeper = scene.bridge.reserve
+    newest = keeper.current()
+    monkeypatch.setattr(reserve, "RENEW_AT", (0, 1))
+    looked = keeper._holdings.now
+    monkeypatch.setattr(
+        keeper._holdings, "now", lambda now: replace(looked(now), as_of=newest.as_of)
+    )
+    built: list[Any] = []
+    build = keeper.build
+    monkeypatch.setattr(keeper, "build", lambda *held: built.append(held) or build(*held))
+    assert [keeper.tend() for _ in range(3)] == [None, None, None]
+    assert len(built) == 1
+    monkeypatch.setattr(reserve, "REBUILD_SECONDS", 0)
+    monkeypatch.setattr(
+        keeper._holdings, "now", lambda now: replace(looked(now), as_of=newest.as_of + 1)
+    )
+    assert keeper.tend() is not None

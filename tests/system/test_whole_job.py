@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -236,8 +238,17 @@ def test_a_cancelled_receipt_gives_its_serials_back(
     causeway.json("cancel-receipt", again["receipt_id"], expect=1)
 
 
+@pytest.fixture
+def silent_registry(causeway: Commands) -> Iterator[None]:
+    """The registry answers nobody: what the worker would confirm by itself waits for a person."""
+    registry = causeway.system.pids()["registry"]
+    os.kill(registry, signal.SIGSTOP)
+    yield
+    os.kill(registry, signal.SIGCONT)
+
+
 def test_a_confirmation_that_a_stranger_submits_first_is_recorded(
-    causeway: Commands, demo: dict[str, Any]
+    causeway: Commands, demo: dict[str, Any], silent_registry: None
 ) -> None:
     words = ("retire", "1", "1t", "--from", "wallet-1", "--beneficiary", "Sample Ltd")
     (certificate,) = causeway.json(*words)["certificates"]
