@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.local.chain_state import write_atomically
 from backend.local.plan import Service, command
 from backend.registries.custody_file import sample_text
 
@@ -44,4 +45,5 @@ class LocalRegistry:
         for link in document["registries"]:
             if link["programme"] == PROGRAMME:
                 link |= {"channel": "http", "url": self.url}
-        self.custody_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        # Commands read it at any moment, also while a start writes it anew.
+        write_atomically(self.custody_file, json.dumps(document, indent=2).encode() + b"\n", 0o644)
