@@ -135,11 +135,16 @@ _Read = tuple[
 ]
 
 
-def _read(connection: Connection, head: VenueHead, number: int) -> _Read:
+def venue_if_open(connection: Connection, number: int) -> Venue | None:
+    """The venue; None before it has opened: pages stand without one."""
     try:
-        venue = market.get_venue(connection, number)
+        return market.get_venue(connection, number)
     except NotFound:
-        venue = None
+        return None
+
+
+def _read(connection: Connection, head: VenueHead, number: int) -> _Read:
+    venue = venue_if_open(connection, number)
     found = market.list_markets(connection, head, limit=MAX_LIMIT)
     summaries = {(one.instrument, one.asset): one for one in found.items}
     known = classes.list_classes(connection, limit=MAX_LIMIT).items

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from backend.api.market_answers import read_market, venue_of
+from backend.api.site.market import venue_if_open
 from backend.api.site.money import money_of
 from backend.api.site.rendering import class_name, page, vintage
-from backend.errors import NotFound
-from backend.store.queries import classes, market
+from backend.store.queries import classes
 from backend.store.queries.classes import ClassSummary
 from backend.store.queries.market import VenueHead
 from backend.store.queries.reading import MAX_LIMIT, Connection, deployment
@@ -44,11 +44,7 @@ async def retire_page(request: Request) -> Response:
 def _read(
     connection: Connection, head: VenueHead, number: int
 ) -> tuple[tuple[ClassSummary, ...], list[int], dict[str, str]]:
-    try:
-        venue = market.get_venue(connection, number)
-    except NotFound:
-        assets = []
-    else:
-        assets = [one.asset for one in venue.assets if one.listed]
+    venue = venue_if_open(connection, number)
+    assets = [one.asset for one in venue.assets if one.listed] if venue else []
     known = classes.list_classes(connection, limit=MAX_LIMIT).items
     return known, assets, deployment(connection)
