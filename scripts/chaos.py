@@ -34,13 +34,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from backend.bridge.imports import import_export  # noqa: E402
-from backend.bridge.receipts import Terms  # noqa: E402
 from backend.bridge.selection import Lot, lots_of  # noqa: E402
 from backend.chain import calls  # noqa: E402
 from backend.chain.keys import Key  # noqa: E402
 from backend.commands.context import Context  # noqa: E402
-from backend.commands.setup import text_hash  # noqa: E402
-from backend.commands.trust import SIGNERS  # noqa: E402
+from backend.commands.demo_registry import DemoRegistry  # noqa: E402
 from backend.domain.retirements import RetirementDetails  # noqa: E402
 from backend.errors import CausewayError, ChainRejected, LocalError, ServiceError  # noqa: E402
 from backend.settings import Settings  # noqa: E402
@@ -223,12 +221,12 @@ class Load:
         document, code = import_export(context.database, export, lambda text: None)
         if code:
             raise RuntimeError(f"{export}: {document['rejected'][:3]}")
-        drafted = [self._draft(context, lot, at) for at, lot in enumerate(self._lots(classes))]
-        deadline = time.monotonic() + PATIENCE
-        while any(flow[1] in drafted for flow in context.bridge.open_flows()):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the worker has not minted every receipt")
-            time.sleep(0.2)
+        desk = DemoRegistry(context)
+        desk.open_accounts()
+        for at, lot in enumerate(self._lots(classes)):
+            self._deposit(desk, lot, at)
+        for at in range(classes):
+            desk.minted(f"chaos-{at}")
 
     def _lots(self, classes: int) -> list[Lot]:
         with self.context().database.read() as connection:
@@ -244,17 +242,13 @@ class Load:
             raise RuntimeError(f"{len(found)} classes can be tokenized, {classes} asked")
         return found
 
-    def _draft(self, context: Context, lot: Lot, at: int) -> str:
+    def _deposit(self, desk: DemoRegistry, lot: Lot, at: int) -> None:
         wallet = self.wallets[at % len(self.wallets)]
-        terms = Terms(text_hash("chaos account"), text_hash("chaos terms"))
-        held = context.bridge.receipts.draft(lot, wallet.address, terms)
-        for name in SIGNERS:
-            context.bridge.receipts.sign(held.id, context.key(name))
+        desk.give_notice(lot, wallet.address, f"chaos-{at}")
         class_id = lot.credit_class.token_id
         self.classes.append(class_id)
         self.minted[class_id] += lot.tonnes * 1000
         self.balances[wallet.address, class_id] += lot.tonnes * 1000
-        return held.id
 
     # ── the load ─────────────────────────────────────────────────────────────────────────────
 

@@ -172,7 +172,9 @@ class Walk:
     def tokenize(self, lot: Lot, number: int) -> StoredReceipt:
         """Deposit at the registry, two signatures, a reserve report that covers it, mint."""
         recipient = self.context.address("wallet-1")
-        held = self.registry.deposit(lot, recipient, f"demo-{self.id}-{number}")
+        name = f"demo-{self.id}-{number}"
+        self.registry.give_notice(lot, recipient, name)
+        held = self.registry.minted(name)
         sent = self.context.log.get(held.transaction_key or "")
         transaction = sent.transaction_hash if sent else None
         with self.context.database.read() as connection:

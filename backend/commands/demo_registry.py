@@ -36,7 +36,7 @@ class DemoRegistry:
                 "the demo needs a registry to talk to: `causeway up` starts one beside the chain"
             )
         self._context = context
-        self._http = httpx.Client(base_url=link.url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._url = f"{link.url.rstrip('/')}/admin"
 
     @property
     def trust(self) -> TrustAccount:
@@ -76,7 +76,9 @@ class DemoRegistry:
 
     def _admin(self, method: str, path: str, body: dict[str, Any], allowed: int = 200) -> None:
         try:
-            answer = self._http.request(method, f"/admin/{path}", json=body)
+            answer = httpx.request(
+                method, f"{self._url}/{path}", json=body, timeout=TIMEOUT_SECONDS, trust_env=False
+            )
         except httpx.HTTPError as error:
             raise ServiceError(f"the simulated registry does not answer: {error}") from error
         if answer.status_code not in (200, allowed):
@@ -84,8 +86,8 @@ class DemoRegistry:
 
     # ── flows ────────────────────────────────────────────────────────────────────────────────
 
-    def deposit(self, lot: Lot, recipient: str, name: str) -> StoredReceipt:
-        """Credits into trust and their tokens: notice, then the worker does the rest."""
+    def give_notice(self, lot: Lot, recipient: str, name: str) -> None:
+        """Credits into trust and the notice of their deposit; the worker does the rest."""
         self.issue(lot)
         trust = self.trust
         self._context.bridge.deposits.give_notice(
@@ -95,6 +97,9 @@ class DemoRegistry:
             recipient,
             Terms(trust.account_id, trust.terms_hash),
         )
+
+    def minted(self, name: str) -> StoredReceipt:
+        """The receipt of a deposit once its tokens are minted."""
         flow = self.ended("deposit", name, ("minted",))
         return Custody(self._context.database).receipt(str(flow.content["receipt"]))
 
