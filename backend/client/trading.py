@@ -175,9 +175,16 @@ class Trader:
         return sign_digest(self.key.private_key, self._verifier.digest(message))
 
     def take_nonce(self) -> int:
-        """A nonce that this trader has not used: the API's next one, then counted on."""
+        """A nonce that this trader has not used: the API's next one, then counted on.
+
+        Raises VenueUnavailable when the API broke off: nothing was sent under any nonce yet.
+        """
         if self._next is None:
-            self._next = int(self.account()["next_nonce"])
+            try:
+                self._next = int(self.account()["next_nonce"])
+            except ServiceError as error:
+                message = f"no nonce could be asked for: {error.message}"
+                raise VenueUnavailable(message, url=self.client.url) from error
         self._next += 1
         return self._next - 1
 

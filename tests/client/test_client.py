@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -188,6 +189,17 @@ def test_what_is_not_there_is_said_in_our_own_errors(client: Client, market: Mar
         client.get("/v1/session", token=token)
     with Client("http://127.0.0.1:9") as nowhere, pytest.raises(VenueUnavailable):
         nowhere.venue()
+
+
+def test_an_api_that_breaks_off_before_anything_is_sent_has_accepted_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        hanging_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hanging_up.start()
+        refused = pytest.raises(VenueUnavailable, match="no nonce could be asked for")
+        with Client(f"http://127.0.0.1:{port}") as unlucky, refused:
+            trader(unlucky, 0).withdraw(MONEY, 1_000)
+        hanging_up.join()
 
 
 def test_without_a_leader_patience_ends(market: Market) -> None:
