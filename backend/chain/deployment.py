@@ -17,6 +17,7 @@ from typing import Any, Final
 from backend.chain import abi, blueprint, manifest
 from backend.chain.blueprint import SETTINGS, Blueprint, Step
 from backend.chain.compiler import CompiledContract, source_hash
+from backend.chain.development import DevelopmentMiner
 from backend.chain.fees import Fees, bumped, current_fees
 from backend.chain.keys import Key
 from backend.chain.manifest import DeployedContract, Deployment, Roles, Thresholds
@@ -164,6 +165,7 @@ class _Carrier:
         self._rpc, self._deployer, self._path = rpc, deployer, path
         self._compiled = compiled
         self._timeout, self._bump_after, self._sleep = timeout, bump_after, sleep
+        self._miner = DevelopmentMiner(rpc)
 
     def draw(self, roles: Roles, wanted: Mapping[str, Any]) -> _Plan:
         """A new plan, signed and in the file; nothing is sent yet."""
@@ -310,6 +312,7 @@ class _Carrier:
                 )
             self._sleep(_PAUSE)
             waited, since_progress = waited + _PAUSE, since_progress + _PAUSE
+            self._miner.mine_left_over()
 
     def _receipt(self, step: dict[str, Any]) -> dict[str, Any] | None:
         calls = [("eth_getTransactionReceipt", (one["hash"],)) for one in step["attempts"]]

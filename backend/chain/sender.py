@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from backend.chain import outbox
 from backend.chain.abi import checksum
+from backend.chain.development import DevelopmentMiner
 from backend.chain.fees import FEE_CALLS, Fees, bumped, current_fees, fees_from
 from backend.chain.keys import Key, KeyStore
 from backend.chain.outbox import BatchTransactionLog, Placement, TransactionLog
@@ -62,6 +63,7 @@ class Sender:
     ) -> None:
         self._rpc, self._log, self._clock, self._sleep = rpc, log, clock, sleep
         self._confirmations = confirmations
+        self._miner = DevelopmentMiner(rpc)
         #: Key → (chain block, time) in which a foreign use of its nonce was first seen.
         self._foreign: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -252,6 +254,8 @@ class Sender:
             lost = self._unknown_to_node(waiting)
             sent = self._broadcast(lost)
             changed += [after for before, after in zip(lost, sent, strict=True) if after != before]
+            if len(lost) < len(waiting):
+                self._miner.mine_left_over()
         return list({one.key: one for one in changed}.values())
 
     def _note(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +14,7 @@ import orjson
 import pytest
 
 from backend.chain import abi, blueprint, manifest
-from backend.chain.compiler import REPOSITORY, CompiledContract
+from backend.chain.compiler import CompiledContract
 from backend.chain.deployment import deploy, verify
 from backend.chain.fees import current_fees
 from backend.chain.keys import Key
@@ -69,15 +67,29 @@ class Site:
 
     def die_before_request(self, number: int) -> int:
         """Exit code of a process that deploys and is killed; 0 when it was done before."""
-        command = [sys.executable, "-m", "tests.chain.deploy_and_die"]
-        environment = dict(os.environ) | {"PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run(
-            [*command, self.rpc.url, str(self.path), str(number)],
-            cwd=REPOSITORY,
-            env=environment,
-            check=False,
-            timeout=60,
-        ).returncode
+        child = os.fork()
+        if child == 0:
+            # A copy of this process: what it has compiled is there, and it dies as any other.
+            try:
+                self.rpc = MortalRpc(self.rpc.url)
+                self.rpc.left = number
+                self.deploy()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class MortalRpc(Rpc):
+    """An endpoint's client whose process dies before it sends so many more requests."""
+
+    left = 0
+
+    def _post(self, body: bytes, repeatable: bool) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._post(body, repeatable)
 
 
 @pytest.fixture
@@ -241,8 +253,13 @@ def test_a_plan_goes_on_where_the_chain_has_forgotten_it(site: Site) -> None:
     deployment = site.deploy()
     planned = {name: contract["address"] for name, contract in plan["contracts"].items()}
     assert {name: one.address for name, one in deployment.contracts.items()} == planned
-    creating = [step["attempts"][0]["hash"] for step in plan["steps"] if step["to"] is None]
-    assert [one.transaction for one in deployment.contracts.values()] == creating
+    nonces = [step["nonce"] for step in plan["steps"] if step["to"] is None]
+    sent = [
+        site.rpc.call("eth_getTransactionByHash", one.transaction)
+        for one in deployment.contracts.values()
+    ]
+    assert [int(one["nonce"], 16) for one in sent] == nonces, "whichever attempt was mined"
+    assert site.nonce() == plan["steps"][-1]["nonce"] + 1, "every nonce of the plan used once"
 
 
 def test_blocks_that_come_late_are_waited_for(site: Site) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from backend.chain import abi, calls
 from backend.chain.keys import Key, KeyStore
-from backend.chain.rpc import Rpc
+from backend.chain.rpc import Request, Rpc
 from backend.chain.sender import Call, Sender
 from backend.domain.transactions import OutgoingTransaction, TransactionState
 from backend.errors import ChainRejected, ChainUnavailable, Conflict, InvalidValue, NotFound
@@ -210,6 +211,29 @@ def test_l10_what_the_node_forgot_is_sent_again(bench: Bench) -> None:
     bench.chain.mine()
     assert [one.state for one in bench.sender.advance()] == [MINED] * 3
     assert bench.received() == 21
+
+
+class Forgetful(Rpc):
+    """An Anvil that says that it mines by itself and leaves what it is sent in its pool."""
+
+    def _one_batch(self, calls: list[Request]) -> list[Any]:
+        answers = super()._one_batch(calls)
+        return [
+            True if method == "anvil_getAutomine" else answer
+            for (method, _), answer in zip(calls, answers, strict=True)
+        ]
+
+
+def test_what_a_chain_that_mines_by_itself_left_in_its_pool_is_mined(bench: Bench) -> None:
+    bench.rpc.call("evm_setAutomine", False)
+    bench.submit("one", 7)
+    height = bench.rpc.block_number()
+    forgetful = Forgetful(bench.rpc.url)
+    sender = Sender(forgetful, bench.log, bench.clock, confirmations=3)
+    assert sender.wait("one", 5).state is MINED
+    sender.advance()
+    assert (bench.received(), bench.rpc.block_number()) == (7, height + 1)
+    forgetful.close()
 
 
 def test_waiting_without_a_miner_ends_with_the_key_and_the_nonce(bench: Bench) -> None:
