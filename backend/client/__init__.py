@@ -1,8 +1,8 @@
 """The Python client of the API: reads, streams, and a trader that signs, sends and checks."""
 
 from backend.client.answers import Placed
-from backend.client.reading import Client
+from backend.client.reading import AsyncClient, Client
 from backend.client.streaming import AsyncStream, Stream
-from backend.client.trading import Trader
+from backend.client.trading import AsyncTrader, Trader
 
-__all__ = ["AsyncStream", "Client", "Placed", "Stream", "Trader"]
+__all__ = ["AsyncClient", "AsyncStream", "AsyncTrader", "Client", "Placed", "Stream", "Trader"]

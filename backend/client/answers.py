@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,13 +43,26 @@ class Placed:
         )
 
 
-def read_answer(
-    sent: TraderCommand, shown: Mapping[str, Any], check: Callable[[Acknowledgement], str]
-) -> Placed:
-    """The answer, once it is known to be about `sent` and to be promised by the sequencer.
+@dataclass(frozen=True)
+class Claim:
+    """An answer that is about the message that was sent; who promised it is not known yet."""
+
+    told: Mapping[str, Any]
+    entry: bytes
+    acknowledgement: Acknowledgement
+
+    def signed_by(self, signer: str) -> Placed:
+        """The answer, once `signer` is known to be a sequencer of the venue."""
+        return Placed(
+            **self.told, signer=signer, entry=self.entry, acknowledgement=self.acknowledgement
+        )
+
+
+def read_answer(sent: TraderCommand, shown: Mapping[str, Any]) -> Claim:
+    """What an answer claims, once it is known to be about `sent`.
 
     Raises Contradiction when the entry is another command's or another number's, InvalidValue when
-    the answer is not of its form, NotAuthorised (from `check`) when nobody of the venue signed it.
+    the answer is not of its form.
     """
     try:
         entry = _bytes(shown["entry"])
@@ -60,7 +73,7 @@ def read_answer(
             name: int(shown[name]) for name in ("nonce", "seq", "time_ms", "filled", "resting")
         }
         told |= {name: shown[name] for name in ("status", "repeated", "ended", "reason")}
-        events = tuple(shown["events"])
+        told["events"] = tuple(shown["events"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidValue("answer", str(shown)[:200], f"is no answer: {error!r}") from None
     journalled = decode_entry(entry)
@@ -70,8 +83,7 @@ def read_answer(
             seq=told["seq"],
             nonce=told["nonce"],
         )
-    held = Acknowledgement(journalled.seq, hash_entry(entry), path, signature)
-    return Placed(**told, signer=check(held), entry=entry, acknowledgement=held, events=events)
+    return Claim(told, entry, Acknowledgement(journalled.seq, hash_entry(entry), path, signature))
 
 
 def _bytes(text: str) -> bytes:

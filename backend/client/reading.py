@@ -1,48 +1,30 @@
-"""Reading a Causeway API: one method per route, problems as the errors of our own tree."""
+"""Reading a Causeway API: one method per route, blocking (`Client`) or not (`AsyncClient`).
+
+Both carry out the same flows (`calls`); a method means the same in both. Reads that fail because
+the service does are tried again, with growing pauses and never earlier than `Retry-After` says;
+problems are raised as the errors of our own tree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import Any, Final, Self
-from urllib.parse import quote, urlsplit
 
-import httpx
-import orjson
-from eth_utils.crypto import keccak
-
-from backend.chain.keys import recover
-from backend.chain.rpc import Rpc
-from backend.domain.acknowledgements import (
-    Acknowledgement,
-    acknowledgement_digest,
-    verify_acknowledgement,
-)
+from backend.client.calls import Calls, Paging, market
+from backend.client.transports import Blocking, Concurrent
+from backend.domain.acknowledgements import Acknowledgement
 from backend.domain.eip712 import SigningDomain
-from backend.domain.orders import asset_address, exchange_domain
-from backend.errors import (
-    CausewayError,
-    InvalidValue,
-    NotAuthorised,
-    RuleError,
-    ServiceError,
-    VenueUnavailable,
-)
 
-_KEYS: Final = keccak(b"keys()")[:4]
-PREFIX: Final = "urn:causeway:problem:"
-#: Codes of problems that are no class of ours: the class that stands for them.
-_OTHERS: Final[Mapping[str, type[CausewayError]]] = {
-    "bad-signature": NotAuthorised,
-    "invalid-request": RuleError,
-    "late": VenueUnavailable,
-    "venue-busy": VenueUnavailable,
-    "too-many-requests": VenueUnavailable,
-}
+Data = dict[str, Any]
+#: Seconds for one request, and for trying a read that failed again.
+TIMEOUT: Final = 15.0
+PATIENCE: Final = 5.0
 
 
 class Client:
     """One API at `url`. Integers come as decimal strings, as the API says them.
 
+    `timeout`: seconds of one request. `patience`: seconds for which reads are tried again.
     Who may have signed acknowledgements is what `sequencers` names, or the Exchange on the chain
     at `chain_url`; with neither it is whoever signed the first, and a change is refused.
     """
@@ -53,13 +35,13 @@ class Client:
         *,
         sequencers: Collection[str] = (),
         chain_url: str | None = None,
-        timeout: float = 15.0,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
     ) -> None:
-        self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
-        self._sequencers = set(sequencers)
-        self._chain_url = chain_url
-        self._domain: SigningDomain | None = None
+        self.calls = Calls(url, sequencers, chain_url, patience)
+        self.url = self.calls.url
+        self._transport = Blocking(self.url, timeout)
+        self.run = self._transport.run
 
     def __enter__(self) -> Self:
         return self
@@ -69,155 +51,155 @@ class Client:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._transport.close()
 
-    @property
-    def authority(self) -> str:
-        """`host:port` of the API as this client was told it; what a sign-in is for."""
-        return urlsplit(self.url).netloc
-
-    # ── routes ───────────────────────────────────────────────────────────────────────────────
-
-    def venue(self) -> dict[str, Any]:
+    def venue(self, **query: Any) -> Data:
         """Fees, limits, settlement assets, and what messages are signed for."""
-        return self._data("/v1/venue")
+        found: Data = self.run(self.calls.data("/v1/venue", query))
+        return found
 
-    def markets(self, **query: Any) -> list[dict[str, Any]]:
+    def markets(self, **query: Any) -> list[Data]:
         """Markets that ever had an order."""
-        return self._page("/v1/markets", query)
+        found: list[Data] = self.run(self.calls.data("/v1/markets", query))
+        return found
 
-    def book(self, instrument: int, asset: int | str, **query: Any) -> dict[str, Any]:
+    def book(self, instrument: int, asset: int | str, **query: Any) -> Data:
         """Both sides of a market from the best price on, and the `seq` they are true at."""
-        found = self.get(f"{_market(instrument, asset)}/book", query)
-        return {"seq": found["seq"], **found["data"]}
+        found: Data = self.run(self.calls.book(instrument, asset, query))
+        return found
 
-    def trades(self, instrument: int, asset: int | str, **query: Any) -> list[dict[str, Any]]:
+    def trades(self, instrument: int, asset: int | str, **query: Any) -> list[Data]:
         """The tape of a market, the newest first."""
-        return self._page(f"{_market(instrument, asset)}/trades", query)
+        path = f"{market(instrument, asset)}/trades"
+        found: list[Data] = self.run(self.calls.data(path, query))
+        return found
 
-    def trade(self, number: int) -> dict[str, Any]:
+    def trade(self, number: int) -> Data:
         """One trade by its number."""
-        return self._data(f"/v1/trades/{number}")
+        found: Data = self.run(self.calls.data(f"/v1/trades/{number}"))
+        return found
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Data:
         """Whether the answers can be relied on; an unwell service answers too."""
-        found: dict[str, Any] = self._sent("GET", "/v1/health", well=(200, 503))
+        found: Data = self.run(self.calls.health())
         return found
 
     def get(
         self, path: str, query: Mapping[str, Any] | None = None, token: str | None = None
-    ) -> dict[str, Any]:
+    ) -> Data:
         """A route's answer as it is. `token` is of a session."""
-        wanted = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        found: dict[str, Any] = self._sent("GET", path, params=wanted, headers=headers)
-        return found
+        return self.run(self.calls.get(path, query, token))
 
     def pages(
         self, path: str, query: Mapping[str, Any] | None = None, token: str | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Data]:
         """Every item of a list, page by page."""
-        cursor: str | None = None
-        while True:
-            page = self.get(path, {**(query or {}), "cursor": cursor}, token)
-            yield from page["data"]
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
+        paging = Paging(query)
+        while not paging.ended:
+            yield from paging.take(self.get(path, paging.query, token))
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
-        """What a route answers to a body; raises the error that its problem names."""
-        given = {"Content-Type": "application/json", **(headers or {})}
-        return self._sent("POST", path, content=orjson.dumps(body), headers=given)
+        """What a route answers to a body, sent once."""
+        return self.run(self.calls.post(path, body, headers))
 
     def end_session(self, token: str) -> None:
         """Sign out."""
-        self._sent("DELETE", "/v1/session", headers={"Authorization": f"Bearer {token}"})
+        self.run(self.calls.end_session(token))
 
-    # ── what is signed ───────────────────────────────────────────────────────────────────────
-
-    @property
     def domain(self) -> SigningDomain:
         """The EIP-712 domain of the venue's Exchange, asked for once."""
-        if self._domain is None:
-            venue = self.venue()
-            self._domain = exchange_domain(int(venue["chain_id"]), venue["exchange"])
-        return self._domain
+        return self.run(self.calls.domain())
 
     def check_acknowledgement(self, given: Acknowledgement) -> str:
         """Who signed it. Raises NotAuthorised unless that is a sequencer of the venue."""
-        if not self._sequencers and self._chain_url:
-            self._sequencers.add(_sequencer_on_chain(self._chain_url, self.domain.contract))
-        signer = recover(acknowledgement_digest(self.domain, given.root), given.signature)
-        verify_acknowledgement(self.domain, given, sorted(self._sequencers or {signer}), recover)
-        self._sequencers.add(signer)
-        return signer
+        return self.run(self.calls.check_acknowledgement(given))
 
-    # ── steps ────────────────────────────────────────────────────────────────────────────────
 
-    def _data(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.get(path)["data"]
+class AsyncClient:
+    """As Client, on an event loop: `async with`, `await`, `async for` over `pages`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sequencers: Collection[str] = (),
+        chain_url: str | None = None,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.calls = Calls(url, sequencers, chain_url, patience)
+        self.url = self.calls.url
+        self._transport = Concurrent(self.url, timeout)
+        self.run = self._transport.run
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """As Client.close."""
+        await self._transport.close()
+
+    async def venue(self, **query: Any) -> Data:
+        """As Client.venue."""
+        found: Data = await self.run(self.calls.data("/v1/venue", query))
         return found
 
-    def _page(self, path: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get(path, query)["data"]
+    async def markets(self, **query: Any) -> list[Data]:
+        """As Client.markets."""
+        found: list[Data] = await self.run(self.calls.data("/v1/markets", query))
         return found
 
-    def _sent(self, method: str, path: str, well: tuple[int, ...] = (200, 204), **how: Any) -> Any:
-        try:
-            answer = self._http.request(method, path, **how)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            message = f"the API at {self.url} does not answer: {error}; nothing was accepted"
-            raise VenueUnavailable(message, url=self.url) from error
-        except httpx.TransportError as error:
-            message = f"the API at {self.url} broke off: {error!r}; what it did is not known"
-            raise ServiceError(message, url=self.url) from error
-        if answer.status_code not in well:
-            raise error_of(_json(answer), answer.status_code)
-        return _json(answer) if answer.content else None
+    async def book(self, instrument: int, asset: int | str, **query: Any) -> Data:
+        """As Client.book."""
+        found: Data = await self.run(self.calls.book(instrument, asset, query))
+        return found
 
+    async def trades(self, instrument: int, asset: int | str, **query: Any) -> list[Data]:
+        """As Client.trades."""
+        path = f"{market(instrument, asset)}/trades"
+        found: list[Data] = await self.run(self.calls.data(path, query))
+        return found
 
-def error_of(problem: Any, status: int = 500) -> CausewayError:
-    """The error of our tree that a problem stands for."""
-    if not isinstance(problem, dict):
-        return ServiceError(f"the API answered {status} without a problem", status=status)
-    code = str(problem.get("type", "")).removeprefix(PREFIX)
-    values = {str(name): value for name, value in (problem.get("values") or {}).items()}
-    broken = problem.get("errors") or []
-    if code in (InvalidValue.code, "invalid-request") and broken:
-        first = broken[0]
-        return InvalidValue(first["field"], first["value"], first["rule"])
-    fallback: type[CausewayError] = ServiceError if status >= 500 else RuleError
-    kind = _OTHERS.get(code) or _by_code(CausewayError).get(code) or fallback
-    made = kind(str(problem.get("detail", code)))
-    made.values = values | {"code": code, "status": status}
-    return made
+    async def trade(self, number: int) -> Data:
+        """As Client.trade."""
+        found: Data = await self.run(self.calls.data(f"/v1/trades/{number}"))
+        return found
 
+    async def health(self) -> Data:
+        """As Client.health."""
+        found: Data = await self.run(self.calls.health())
+        return found
 
-def _by_code(root: type[CausewayError]) -> dict[str, type[CausewayError]]:
-    found = {root.code: root}
-    for kind in root.__subclasses__():
-        found |= _by_code(kind)
-    return found
+    async def get(
+        self, path: str, query: Mapping[str, Any] | None = None, token: str | None = None
+    ) -> Data:
+        """As Client.get."""
+        return await self.run(self.calls.get(path, query, token))
 
+    async def pages(
+        self, path: str, query: Mapping[str, Any] | None = None, token: str | None = None
+    ) -> AsyncIterator[Data]:
+        """As Client.pages, with `async for`."""
+        paging = Paging(query)
+        while not paging.ended:
+            for item in paging.take(await self.get(path, paging.query, token)):
+                yield item
 
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        return None
+    async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
+        """As Client.post."""
+        return await self.run(self.calls.post(path, body, headers))
 
+    async def end_session(self, token: str) -> None:
+        """As Client.end_session."""
+        await self.run(self.calls.end_session(token))
 
-def _market(instrument: int, asset: int | str) -> str:
-    address = asset_address(asset) if isinstance(asset, int) else asset
-    return f"/v1/markets/{instrument}/{quote(address, safe='')}"
+    async def domain(self) -> SigningDomain:
+        """As Client.domain."""
+        return await self.run(self.calls.domain())
 
-
-def _sequencer_on_chain(chain_url: str, exchange: str) -> str:
-    """The sequencer that the Exchange accepts."""
-    rpc = Rpc(chain_url)
-    try:
-        answer = rpc.eth_call(exchange, _KEYS)
-    finally:
-        rpc.close()
-    return "0x" + answer[12:32].hex()
+    async def check_acknowledgement(self, given: Acknowledgement) -> str:
+        """As Client.check_acknowledgement."""
+        return await self.run(self.calls.check_acknowledgement(given))

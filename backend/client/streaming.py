@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection as SyncConnection
 from websockets.sync.client import connect
 
-from backend.client.reading import error_of
+from backend.client.problems import error_of
 from backend.domain.orders import asset_address
 from backend.errors import InvalidValue, ServiceError, VenueUnavailable
 
