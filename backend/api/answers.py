@@ -34,9 +34,14 @@ def head_model(services: Services, head: ChainHead) -> Head:
     )
 
 
-def respond(request: Request, answer: BaseModel) -> Response:
-    """JSON that may be kept if it is asked about again: 304 while it is the same."""
+def respond(request: Request, answer: BaseModel, *, private: bool = False) -> Response:
+    """JSON that may be kept if it is asked about again: 304 while it is the same; a private one
+    nothing keeps.
+    """
     body = answer.model_dump_json().encode()
+    if private:
+        headers = {"Cache-Control": "no-store"}
+        return Response(body, media_type="application/json", headers=headers)
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     known = {tag.strip().removeprefix("W/") for tag in _header(request, "if-none-match")}
@@ -54,12 +59,14 @@ async def one(
     query: Query,
     model: type[M],
     work: Callable[[Connection, ChainHead], Any],
+    *,
+    private: bool = False,
 ) -> Response:
     """The answer of a route that shows one thing."""
     services = services_of(request)
     head, found = await services.read(work, query.min_block)
     shape = Answer[model]  # type: ignore[valid-type]
-    return respond(request, _filled(services, head, shape, data=found))
+    return respond(request, _filled(services, head, shape, data=found), private=private)
 
 
 async def many(
@@ -67,13 +74,15 @@ async def many(
     query: Query,
     model: type[M],
     work: Callable[[Connection, ChainHead], Page[Any]],
+    *,
+    private: bool = False,
 ) -> Response:
     """The answer of a route that shows a page of things."""
     services = services_of(request)
     head, page = await services.read(work, query.min_block)
     shape = PageAnswer[model]  # type: ignore[valid-type]
     answer = _filled(services, head, shape, data=page.items, next_cursor=page.next_cursor)
-    return respond(request, answer)
+    return respond(request, answer, private=private)
 
 
 def _filled(services: Services, head: ChainHead, shape: type[M], **values: Any) -> M:

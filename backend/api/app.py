@@ -26,6 +26,7 @@ from backend.api.routes import (
     duplicates,
     health,
     market,
+    operator,
     programmes,
     registry,
     retirements,
@@ -68,6 +69,7 @@ _TAGS = [
     {"name": "market", "description": "The venue: rules, markets, books, trades."},
     {"name": "venue accounts", "description": "What an account has and did at the venue."},
     {"name": "orders", "description": "Signed orders, cancels and withdrawals to the venue."},
+    {"name": "operator", "description": "Signatures, tasks and decisions of those with a role."},
     {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
 ]
@@ -125,6 +127,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         duplicates,
         programmes,
         health,
+        operator,
     ):
         app.include_router(module.router)
     app.include_router(session.router)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from backend.chain.contracts import Contracts
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key, recover, sign_digest
+from backend.chain.roles import SIGNERS, Role
 from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
 from backend.errors import ChainUnavailable, NotAuthorised
@@ -14,7 +15,21 @@ from backend.store.custody import Approval, Custody
 from backend.store.database import Database
 from backend.store.transactions import PostgresTransactionLog
 
-ROLES = {1: "custodian", 2: "attestor"}
+
+def take_signature(
+    database: Database, subject: str, digest: bytes, signature: bytes, role: Role | None
+) -> Approval:
+    """Keep a signature over a draft, by whoever the signature says, in the role that the contract
+    gives them; the same signer's again changes nothing.
+
+    Raises NotAuthorised for anybody but custodian and attestor, InvalidValue for no signature.
+    """
+    signer = recover(digest, signature)
+    if role is None or role not in SIGNERS.values():
+        raise NotAuthorised(f"{signer} is neither custodian nor attestor", signer=signer)
+    approval = Approval(signer, role.value, signature)
+    Custody(database).approve(subject, approval)
+    return approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +72,9 @@ class Services:
 
     def approve(self, subject: str, digest: bytes, key: Key) -> None:
         """Sign as custodian or attestor, as the contract knows the key."""
-        role = ROLES.get(self.contracts.read("Trust", "role", key.address))
-        if role is None:
-            raise NotAuthorised(
-                f"{key.address} ({key.name}) is neither custodian nor attestor of {self.trust}",
-                signer=key.address,
-            )
+        role = SIGNERS.get(self.contracts.read("Trust", "role", key.address))
         signature = sign_digest(key.private_key, digest)
-        Custody(self.database).approve(subject, Approval(key.address, role, signature))
+        take_signature(self.database, subject, digest, signature, role)
 
     def is_approved(self, approvals: tuple[Approval, ...]) -> bool:
         """Whether enough of each role signed, by the thresholds that the contract has now."""

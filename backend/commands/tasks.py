@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
+from backend.bridge.task_answers import Said, answer_of, misfits
 from backend.commands.context import Context, clock
-from backend.commands.custody_terms import parse_day
 from backend.commands.output import JSON_OPTION, emit, reporting, say, table
 from backend.domain.custody_tasks import (
     MAX_FILE_BYTES,
@@ -19,10 +19,8 @@ from backend.domain.custody_tasks import (
     TaskState,
     instructions_of,
 )
-from backend.domain.registry_answers import Answer, AnswerState, follow
-from backend.domain.registry_requests import SerialRange
+from backend.domain.registry_answers import Answer
 from backend.errors import InvalidValue, NotFound
-from backend.registries.clients.statement import read_statement, statement_json
 from backend.store.custody_tasks import PostgresTaskBook
 
 tasks_app = typer.Typer(no_args_is_help=True, help="Tasks of custodians at registries' pages.")
@@ -110,26 +108,8 @@ def answer(
         if task is None:
             raise NotFound(f"there is no task {reference}", reference=reference)
         raw = b"" if file is None else _read(file)
-        content: Answer | dict[str, Any]
-        if isinstance(task.request, StatementRequest):
-            if file is None or as_of is None:
-                raise InvalidValue("file", None, "and --as-of are what a statement needs")
-            moment = _moment("as_of", as_of)
-            content = statement_json(read_statement(task.request.account, moment, raw))
-        else:
-            said = _state(state)
-            done = said is AnswerState.DONE
-            taken = tuple(SerialRange.parse(one) for one in serials) or (task.request.serials,)
-            content = Answer(
-                reference,
-                said,
-                registry_reference,
-                taken if done else (),
-                parse_day(day, "date") if done else None,
-                certificate,
-                None if expires is None else _moment("expires", expires),
-                reason,
-            )
+        said = Said(state, registry_reference, serials, day, certificate, expires, reason, as_of)
+        content = answer_of(task, said, raw)
         name = "" if file is None else file.name
         held = book.answer(reference, content, by, clock(), name, raw)
         emit(as_json, task_document(held, clock()), lambda: _say(held))
@@ -187,16 +167,8 @@ def _proposal_document(task: Task, one: Proposal) -> dict[str, Any]:
         "reviewed_at": one.reviewed_at,
         "approved": one.approved,
         "note": one.note,
-        "breaks": _breaks(task, one),
+        "breaks": misfits(task, one),
     }
-
-
-def _breaks(task: Task, one: Proposal) -> list[str]:
-    """What does not fit the request: the second pair of eyes should see it first."""
-    if isinstance(task.request, StatementRequest):
-        return []
-    found = follow(task.request, None, Answer.from_json(one.content)).breaks
-    return [f"{each.kind}: {each.detail}" for each in found]
 
 
 def _say(task: Task) -> None:
@@ -212,29 +184,13 @@ def _say(task: Task) -> None:
             said = Answer.from_json(one.content)
             serials = ", ".join(map(str, said.serials))
             say(f"    {said.state} {said.registry_reference} {serials} {said.reason}".rstrip())
-        for text in _breaks(task, one):
+        for text in misfits(task, one):
             say(f"    does not fit: {text}")
         if one.approved is None:
             say("    waits for another person: causeway tasks approve")
         else:
             verb = "approved" if one.approved else "sent back"
             say(f"    {verb} by {one.reviewed_by} {one.note}".rstrip())
-
-
-def _state(text: str) -> AnswerState:
-    if text not in list(AnswerState):
-        raise InvalidValue("state", text, f"is not one of {', '.join(AnswerState)}")
-    return AnswerState(text)
-
-
-def _moment(field: str, text: str) -> int:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InvalidValue(field, text, "is not a time such as 2026-05-31T23:59:59+08:00")
-    return int(found.timestamp())
 
 
 def _read(path: Path) -> bytes:

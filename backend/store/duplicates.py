@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.duplicates import REGISTRY, Assessment, Key, Listing
 from backend.domain.serials import Interval
-from backend.errors import DuplicateOpen, InvalidValue
+from backend.errors import Conflict, DuplicateOpen, InvalidValue
 from backend.store import duplicate_tables as tables
 from backend.store.database import raw
 from backend.store.queries.duplicates import DuplicateCase, get_case, open_duplicates, standing
@@ -213,11 +213,19 @@ def known_pairs(connection: Connection) -> set[tuple[Key, Key]]:
 
 
 def decide(
-    connection: Connection, case_id: int, decision: str, who: str, why: str, keep: str | None
+    connection: Connection,
+    case_id: int,
+    decision: str,
+    who: str,
+    why: str,
+    keep: str | None,
+    evidence: str | None = None,
 ) -> DuplicateCase:
-    """Record a person's decision; raises NotFound or InvalidValue.
+    """Record a person's decision; the newest one again changes nothing (L10).
 
     `distinct` frees both sides. `duplicate` blocks both, or all but `keep` (`VCS-1340`).
+    `evidence`: what the person saw. Raises NotFound, InvalidValue, Conflict when the case has other
+    evidence by now.
     """
     connection.execute(
         select(tables.duplicate_cases.c.id)
@@ -234,6 +242,16 @@ def decide(
         decision != DUPLICATE or keep not in (str(case.left), str(case.right))
     ):
         raise InvalidValue("keep", keep, f"is no side of a duplicate: {case.left} or {case.right}")
+    if evidence not in (None, case.evidence):
+        raise Conflict(
+            f"case {case_id} has other evidence by now: look at it again", evidence=case.evidence
+        )
+    newest = next(iter(case.decisions), None)
+    again = (decision, keep, who.strip(), why.strip(), case.evidence)
+    if newest is not None and again == (
+        newest.decision, newest.keep, newest.who, newest.why, newest.evidence
+    ):  # fmt: skip
+        return case
     connection.execute(
         insert(tables.duplicate_decisions).values(
             case_id=case_id,
