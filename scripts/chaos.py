@@ -122,7 +122,8 @@ class System:
             except CausewayError:
                 context.close()
                 assert self.process is not None
-                if self.process.poll() is not None:
+                # One that was just killed here is about to be started again.
+                if self.process.poll() not in (None, -signal.SIGKILL):
                     raise RuntimeError(f"causeway up ended; see {self.log}") from None
                 if time.monotonic() > deadline:
                     raise
