@@ -37,6 +37,31 @@ AnvilFactory = Callable[..., Anvil]
 DatabaseFactory = Callable[..., str]
 
 
+#: Long and mostly waiting: handed out first, so that the cores are busy to the end.
+_FIRST = ("tests/system/test_chaos", "tests/contracts/test_solidity", "tests/bridge/test_chaos")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """How parallel runs (`-n`) share the tests: by file, and one running system in one place."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        shares = "causeway" in getattr(item, "fixturenames", ())
+        group = "the running system" if shares else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.nodeid.startswith(_FIRST) or "causeway" in getattr(item, "fixturenames", ()):
+        return 0
+    return 1 + ["contract", "system", "integration", "unit"].index(_kind(item))
+
+
+def _kind(item: pytest.Item) -> str:
+    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "unit")
+
+
 @pytest.fixture(autouse=True)
 def _one_kind_and_no_sockets_in_unit_tests(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ gives the same bytes (a test compares them).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -168,12 +169,21 @@ def compile_contracts(
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f"{source_hash(root)[2:]}.json"
     if not kept.exists():
-        output = _compile(cache, root)
+        _keep(kept, root)
+    output = orjson.loads(kept.read_bytes())
+    return {name: _contract(name, raw) for name, raw in output.items()}
+
+
+def _keep(kept: Path, root: Path) -> None:
+    """Compile into `kept`; of several processes that miss it one compiles, the others wait."""
+    with (kept.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            return
+        output = _compile(kept.parent, root)
         temporary = kept.with_suffix(f".{os.getpid()}")
         temporary.write_bytes(orjson.dumps(output))
         temporary.replace(kept)
-    output = orjson.loads(kept.read_bytes())
-    return {name: _contract(name, raw) for name, raw in output.items()}
 
 
 def _compile(cache: Path, root: Path) -> dict[str, Any]:
