@@ -15,6 +15,9 @@ from backend.errors import InvalidValue, LocalError
 #: import them. For chains on 127.0.0.1 only.
 DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk"
 
+#: Of the embedded chain unless it is told otherwise.
+LOCAL_CHAIN_ID = 31_337
+
 _START = "start the local services with `causeway up` (or `make run`)"
 
 
@@ -46,7 +49,7 @@ class Settings(BaseSettings):
     #: Port of the embedded chain, fixed so that wallets keep their entry.
     rpc_port: int = Field(default=8545, ge=1, le=65_535)
     #: Chain id of the embedded chain, and the name of its deployment file.
-    chain_id: int = Field(default=31_337, ge=1)
+    chain_id: int = Field(default=LOCAL_CHAIN_ID, ge=1)
     #: Chain blocks on top of one before it counts as final; 0 on a local chain.
     confirmations: int = Field(default=0, ge=0)
     #: Number of the venue whose sequencer, watcher and markets these are.
@@ -72,6 +75,9 @@ class Settings(BaseSettings):
     #: Names of local keys, commas between, with which the worker signs what it has checked itself:
     #: `custodian` on the custodian's machine, `attestor` on the attestor's, both on a local chain.
     sign_as: str | None = None
+    #: Whether webhooks may go to private addresses and by http to this machine; unset: only where
+    #: the chain is the local one.
+    webhook_private: bool | None = None
     #: Mnemonic of the embedded chain's accounts.
     dev_mnemonic: str = DEVELOPMENT_MNEMONIC
 
@@ -119,6 +125,13 @@ class Settings(BaseSettings):
     def signers(self) -> tuple[str, ...]:
         """The names in `sign_as`."""
         return tuple(filter(None, (name.strip() for name in (self.sign_as or "").split(","))))
+
+    @property
+    def webhooks_may_be_private(self) -> bool:
+        """Whether webhooks may go to private addresses."""
+        if self.webhook_private is None:
+            return self.chain_id == LOCAL_CHAIN_ID
+        return self.webhook_private
 
     @property
     def deployment_file(self) -> Path:

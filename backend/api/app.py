@@ -32,6 +32,7 @@ from backend.api.routes import (
     retirements,
     settlements,
     venue_accounts,
+    webhooks,
 )
 from backend.api.services import Services
 from backend.api.site import SITE
@@ -70,6 +71,7 @@ _TAGS = [
     {"name": "venue accounts", "description": "What an account has and did at the venue."},
     {"name": "orders", "description": "Signed orders, cancels and withdrawals to the venue."},
     {"name": "operator", "description": "Signatures, tasks and decisions of those with a role."},
+    {"name": "webhooks", "description": "Signed events to an endpoint of one's own."},
     {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
 ]
@@ -114,6 +116,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     app.state.services, app.state.metrics = services, metrics
     app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
+    app.state.webhook_private = settings.webhooks_may_be_private
     app.state.custody = load_custody(settings.custody)
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
@@ -134,6 +137,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(market.router)
     app.include_router(venue_accounts.router)
     app.include_router(settlements.router)
+    app.include_router(webhooks.router)
     app.include_router(streams.router)
     for page in SITE:
         app.include_router(page.router)

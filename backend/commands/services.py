@@ -79,7 +79,7 @@ def worker() -> None:
             context.keys,
             clock,
             lambda: oldest_kept_block(context.settings.home / "anvil"),
-            venue_loops(context),
+            [*venue_loops(context), *webhook_loops(context)],
         ).run()
 
 
@@ -103,6 +103,20 @@ def venue_loops(context: Context) -> list[Loop]:
         Loop("project", PROJECT_SECONDS, projector.catch_up),
         Loop("settle", SETTLE_SECONDS, submission.advance),
     ]
+
+
+def webhook_loops(context: Context) -> list[Loop]:
+    """What the worker does for webhooks: events of what is new, and their delivery."""
+    from backend.bridge.worker import Loop
+    from backend.hooks.deliverer import webhook_steps
+
+    settings = context.settings
+    steps = webhook_steps(
+        context.database,
+        confirmations=settings.confirmations,
+        private=settings.webhooks_may_be_private,
+    )
+    return [Loop(*step) for step in steps]
 
 
 def api() -> None:

@@ -14,6 +14,7 @@ from backend.errors import Conflict, InvalidValue, NotFound
 from backend.store.bridge_tables import breaks
 from backend.store.database import Database
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.webhook_tables import webhook_outbox
 
 OPEN, RESOLVED = "open", "resolved"
 
@@ -89,6 +90,8 @@ class Breaks:
                 )
                 .returning(breaks)
             ).one()
+            if row.state != RESOLVED:
+                _tell(connection, "break.resolved", number)
             return _as_break(done)
 
     def get(self, number: int) -> StoredBreak:
@@ -112,7 +115,7 @@ def add_break(
     class_id: int | None = None,
 ) -> None:
     """Insert a break unless its key is known."""
-    connection.execute(
+    found = connection.execute(
         insert(breaks)
         .values(
             key=key,
@@ -125,7 +128,15 @@ def add_break(
             state=OPEN,
         )
         .on_conflict_do_nothing()
-    )
+        .returning(breaks.c.number)
+    ).scalar()
+    if found is not None:
+        _tell(connection, "break.found", found)
+
+
+def _tell(connection: Connection, kind: str, number: int) -> None:
+    """In the same transaction: whoever asked for webhooks is told once."""
+    connection.execute(insert(webhook_outbox).values(type=kind, subject=number))
 
 
 def list_breaks(

@@ -29,6 +29,7 @@ LOCK_MIGRATE = 1
 LOCK_IMPORT = 2
 LOCK_INDEX = 3
 LOCK_DUPLICATES = 4
+LOCK_WEBHOOKS = 5
 #: A connection that Postgres does not accept within this many seconds is reported, not awaited.
 CONNECT_TIMEOUT_SECONDS = 5
 _UNDEFINED_TABLE = "42P01"

@@ -20,6 +20,7 @@ from backend.store import (  # noqa: F401
     market_tables,
     registry_tables,
     venue_tables,
+    webhook_tables,
 )
 from backend.store.database import Database, raw
 from backend.store.tables import metadata

@@ -26,6 +26,7 @@ RANKS = {
     "bridge": 5,
     "exchange": 5,
     "audit": 5,
+    "hooks": 5,
     "api": 6,
     "web": 6,
     "client": 7,

@@ -1,0 +1,1 @@
+"""Webhooks: signed, sent to checked addresses, tried again until they are taken."""
