@@ -8,8 +8,6 @@ from importlib.resources import as_file, files
 from typing import Any, cast
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import (
@@ -118,6 +116,10 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest step; two processes may call it at once."""
+        # Imported here: only one process of many migrates, and alembic takes long to import.
+        from alembic import command
+        from alembic.config import Config
+
         location = files("backend.store") / "migrations"
         with as_file(location) as directory, self.begin() as connection:
             lock(connection, LOCK_MIGRATE)
