@@ -18,6 +18,7 @@ CausewayError
 │   ├── ChainUnavailable      the RPC endpoint does not answer
 │   ├── ChainRejected         the chain refused a call or a transaction; carries the decoded reason
 │   ├── ChainBehind           the chain is older than what the database recorded
+│   │   └── ChainReplaced     it holds chain blocks that were replaced, and cannot take them back
 │   ├── DeploymentMismatch    the chain does not hold the contracts the deployment file names
 │   ├── IndexBehind           the chain index has not reached the chain block that was asked for
 │   │   └── MarketBehind      a market's read models have not reached the entry that was asked for
@@ -157,6 +158,13 @@ class ChainBehind(ServiceError):
     """The chain is older than what the database recorded."""
 
     code = "chain-behind"
+
+
+class ChainReplaced(ChainBehind):
+    """A local chain came back with chain blocks that a reorganisation had replaced, and holds no
+    state from before them: an older saved state must be loaded."""
+
+    code = "chain-replaced"
 
 
 class DeploymentMismatch(ServiceError):

@@ -7,7 +7,7 @@ covered by it. It is drafted here, signed apart by custodian and attestor, submi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple
@@ -68,6 +68,11 @@ class Current(NamedTuple):
     sequence: int
     as_of: int
     root: bytes
+
+    def is_of(self, content: Mapping[str, Any]) -> bool:
+        """Whether it is this report; the same root alone can be any report's."""
+        said = (int(content["sequence"]), int(content["asOf"]), str(content["root"]))
+        return said == (self.sequence, self.as_of, "0x" + self.root.hex())
 
 
 class Attempt(NamedTuple):
@@ -225,24 +230,28 @@ class ReserveKeeper:
                 continue
             if int(held.content["sequence"]) > newest.sequence and self._stands(held, now):
                 return held
-            if held.content["root"] == "0x" + newest.root.hex():
+            if newest.is_of(held.content):
                 continue  # it is the newest itself, and not yet indexed
             self._statements.stored.set_state(held.id, StatementState.SUPERSEDED, "a newer one")
         age, longest = now - newest.as_of, self.max_age()
         if newest.sequence and age * ALARM_AT[1] > longest * ALARM_AT[0]:
             self._alarm(newest, age, longest)
         if not newest.sequence or age * RENEW_AT[1] >= longest * RENEW_AT[0]:
-            return self._renew(newest)
+            drafted = self._renew(newest, longest)
+            if drafted is not None:
+                return drafted
         return self._draft_if_more(newest, now) if uncovered else None
 
-    def _renew(self, newest: Current) -> Statement | None:
-        """Draft a report that is younger than the newest: accounts that nobody has looked at since
-        would give one of the same age, which is due as well, without end.
+    def _renew(self, newest: Current, longest: int) -> Statement | None:
+        """Draft a report that is so much younger than the newest as makes one due: accounts that
+        nobody has looked at since, or whose registry's clock stands behind the chain's, would give
+        one that is due as well, without end.
         """
         if monotonic() - self._not_younger < REBUILD_SECONDS:
             return None
         built = self.build()
-        if newest.sequence and built.report.as_of <= newest.as_of:
+        gained = built.report.as_of - newest.as_of
+        if newest.sequence and (gained <= 0 or gained * RENEW_AT[1] < longest * RENEW_AT[0]):
             self._not_younger = monotonic()
             return None
         return self.draft(built)

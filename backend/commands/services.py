@@ -12,10 +12,11 @@ from backend.commands.context import Context, clock
 from backend.commands.output import JSON_OPTION, configure_logs, emit, reporting, say
 from backend.commands.setup import deploy_contracts
 from backend.domain.orders import exchange_domain
-from backend.errors import DatabaseUnavailable, LocalError
+from backend.errors import ChainReplaced, DatabaseUnavailable, LocalError
 from backend.exchange.projector import Projector
 from backend.exchange.submission import Submission
 from backend.local.chain_state import oldest_kept_block
+from backend.local.plan import EXIT_OLDER_STATE
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -173,11 +174,17 @@ def check(as_json: bool = JSON_OPTION) -> None:
 def recover(
     wait: float = typer.Option(0.0, help="Seconds to wait for a chain that is not local."),
 ) -> None:
-    """Bring a chain that came back older to where the index stands, or say what is missing."""
+    """Bring a chain that came back older to where the index stands, or say what is missing.
+
+    Exit 4 when an older saved state of the chain has to be loaded first.
+    """
     with reporting():
         context = Context.load()
         try:
             done = context.indexer().recover(wait)
+        except ChainReplaced as error:
+            say(f"chain: {error.message}")
+            raise typer.Exit(EXIT_OLDER_STATE) from error
         except DatabaseUnavailable as error:
             raise LocalError(f"cannot compare chain and index: {error.message}") from error
         if done.replayed_blocks:

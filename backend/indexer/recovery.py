@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.chain.rpc import Rpc
-from backend.errors import ChainBehind, ChainRejected, DeploymentMismatch
+from backend.errors import ChainBehind, ChainRejected, ChainReplaced, DeploymentMismatch
 from backend.indexer.ancestor import common_ancestor
 from backend.store.database import Database
 from backend.store.index import ChainState
@@ -147,9 +147,25 @@ def _set_aside(rpc: Rpc, common: int, head: int) -> list[str]:
         if isinstance(raw, str)
     ]
     if head > common:
-        rpc.call("anvil_rollback", head - common)
+        _take_back(rpc, common, head)
     rpc.call("anvil_dropAllTransactions")
     return raws
+
+
+def _take_back(rpc: Rpc, common: int, head: int) -> None:
+    """Back to `common`; raises ChainReplaced when the chain has no state from then: one that was
+    loaded knows those since, and of a saved one that a reorganisation replaced only the newest.
+    """
+    try:
+        rpc.call("anvil_rollback", head - common)
+    except ChainRejected as error:
+        raise ChainReplaced(
+            f"the chain came back at {head} with chain blocks above {common} that were replaced, "
+            f"and cannot take them back ({error.message}): load an older saved state of the chain",
+            head=head,
+            common=common,
+            reason=error.message,
+        ) from error
 
 
 def _replay(rpc: Rpc, block: RecordedBlock, sent: Sequence[tuple[str, bytes]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from backend.errors import ChainRejected, ChainUnavailable
+from backend.errors import ChainRejected, ChainUnavailable, LocalError
 from backend.local import binaries, chain_state
 from backend.local.chain_state import Chosen, Generation
 from backend.local.processes import Child, free_port, spawn, wait_until
@@ -146,6 +146,25 @@ class Anvil:
         finally:
             self.child.stop()
             self.child = None
+
+    def fall_back(self) -> Chosen:
+        """Start from the generation before the one that was loaded, which is put aside. Raises
+        LocalError when there is none.
+        """
+        loaded = self.loaded.generation
+        if self.state is None or loaded is None:
+            raise LocalError("the chain was started anew: there is no older state of it")
+        if not chain_state.older_than(self.state, loaded.number):
+            raise LocalError(
+                f"{loaded.name} holds chain blocks that were replaced, and no older state of the "
+                f"chain is left in {self.state}",
+                state=str(self.state),
+                block=loaded.block_number,
+            )
+        if self.child is not None:
+            self.child.stop(signal.SIGKILL)
+        chain_state.discard_after(self.state, loaded.number - 1)
+        return self.start()
 
     def hide(self) -> None:
         """Start on another port next: what wallets send again must not come between the chain

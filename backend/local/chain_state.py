@@ -2,7 +2,8 @@
 
 Anvil's own `--state` file is not written atomically and a truncated one keeps Anvil from starting.
 Here a dump is written to a temporary file, synced and renamed, then a sidecar beside it in the same
-way; only a dump whose sidecar names its SHA-256 counts. Two generations stay.
+way; only a dump whose sidecar names its SHA-256 counts. Two generations stay, and one from
+before any reorganisation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import gzip
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from backend.errors import ChainUnavailable
 
 #: Generations that stay on disk: the newest and one to fall back to.
 KEPT = 2
+#: So many chain blocks a reorganisation may replace: a generation that lies deeper stays as well.
+#: One that was replaced cannot be brought back to where it parted: a dump holds one state.
+DEEPEST = 32
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,35 @@ def _numbers(directory: Path) -> list[int]:
     return sorted(int(name[6:14]) for name in names if not name.endswith(".meta.json"))
 
 
+def keep_newest(directory: Path) -> None:
+    """Drop all but the newest `KEPT` generations: those before hold too little to go on from."""
+    _drop(directory, _numbers(directory)[:-KEPT])
+
+
+def older_than(directory: Path, number: int) -> bool:
+    """Whether a start can fall back to a generation before this one."""
+    return any(read_sidecar(directory, older) for older in _numbers(directory) if older < number)
+
+
 def _prune(directory: Path) -> None:
-    for number in _numbers(directory)[:-KEPT]:
+    """Beyond the newest, keep the newest one below `DEEPEST`, and the oldest one above: it takes
+    the other's place in time.
+    """
+    *older, newest = _numbers(directory)
+    head = read_sidecar(directory, newest)
+    older = older[: 1 - KEPT]
+    depth = {number: read_sidecar(directory, number) for number in older}
+    deep = [
+        number
+        for number, held in depth.items()
+        if held and head and head.block_number - held.block_number >= DEEPEST
+    ]
+    kept = {*deep[-1:], *[number for number in older if number not in deep][:1]}
+    _drop(directory, [number for number in older if number not in kept])
+
+
+def _drop(directory: Path, numbers: Iterable[int]) -> None:
+    for number in numbers:
         (directory / f"state-{number:08d}.json").unlink(missing_ok=True)
         _sidecar(directory, number).unlink(missing_ok=True)
     for left in directory.glob(".*.tmp"):

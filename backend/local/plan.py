@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 #: `causeway deploy` exits with this when the recorded deployment has other bytecode.
 EXIT_OTHER_BYTECODE = 3
+#: `causeway index recover` exits with this when an older saved state has to be loaded first.
+EXIT_OLDER_STATE = 4
 
 
 @dataclass(frozen=True)

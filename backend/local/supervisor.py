@@ -14,14 +14,14 @@ from backend.errors import CausewayError, ChainRejected, ChainUnavailable, Local
 from backend.local import binaries, chain_state, run_file
 from backend.local.anvil import Anvil
 from backend.local.nats import Nats
-from backend.local.plan import EXIT_OTHER_BYTECODE, Plan, Service, Step, default_plan
+from backend.local.plan import EXIT_OLDER_STATE, EXIT_OTHER_BYTECODE, Plan, Service, Step, default_plan
+from backend.local.ports import require_free_ports
 from backend.local.postgres import Postgres
 from backend.local.processes import (
     Child,
     end_leftover,
     free_port,
     identify,
-    port_is_taken,
     spawn,
     tail,
 )
@@ -121,7 +121,7 @@ class Supervisor:
         }
         try:
             self._end_leftovers()
-            self._check_ports()
+            require_free_ports(self.settings, self.plan)
             if fresh:
                 self._set_aside("as asked")
             self._watchdog = Watchdog()
@@ -162,25 +162,6 @@ class Supervisor:
         self._say(f"The last run (process {left.supervisor.pid}) was killed; {what}.")
         run_file.remove(self.home)
 
-    def _check_ports(self) -> None:
-        ports = [
-            (service.name, service.port, self.settings.api_host)
-            for service in self.plan.services
-            if service.port is not None
-        ]
-        if self.settings.chain_url is None:
-            ports.append(("the chain's RPC", self.settings.rpc_port, "127.0.0.1"))
-        for what, port, host in ports:
-            if port_is_taken(host, port):
-                variable = "CAUSEWAY_RPC_PORT" if what == "the chain's RPC" else "CAUSEWAY_API_PORT"
-                raise LocalError(
-                    f"port {port} of {host}, meant for {what}, is taken by another program; stop "
-                    f"that program, or choose another port with {variable}, for example "
-                    f"`{variable}={port + 10} make run`",
-                    port=port,
-                    variable=variable,
-                )
-
     def _start_all(self) -> None:
         self._start_embedded()
         self._run_surely(self.plan.migrate)
@@ -201,7 +182,7 @@ class Supervisor:
                 status = self._run_surely(self.plan.deploy, allowed=(0, EXIT_OTHER_BYTECODE))
                 if status == 0:
                     self._keep_deployment()
-                    self._run_surely(self.plan.recover)
+                    self._recover_chain(self._run_surely)
                     self._publish_chain()
             except (LocalError, ChainUnavailable, ChainRejected):
                 if not self._embedded_is_down() or attempt == QUICK_FAILURES - 1:
@@ -269,9 +250,10 @@ class Supervisor:
             )
 
     def _keep_deployment(self) -> None:
-        """Both generations hold the deployment, so no fall-back loses the contracts."""
+        """Every generation holds the deployment, so no fall-back loses the contracts."""
         if self._anvil is not None and self._anvil.save() is not None:
             self._anvil.save(force=True)
+            chain_state.keep_newest(self.home / "anvil")
 
     def _start(self, runnable: Runnable) -> None:
         self._check_signals()
@@ -497,13 +479,26 @@ class Supervisor:
         if not self._recovery_due or self._embedded_is_down():
             return
         try:
-            self._run_step(self.plan.recover)
+            self._recover_chain(self._run_step)
             self._publish_chain()
         except (LocalError, ChainUnavailable, ChainRejected):
             if not self._embedded_is_down():
                 raise
             return
         self._recovery_due = False
+
+    def _recover_chain(self, run: Callable[[Step | None, tuple[int, ...]], int]) -> None:
+        """The chain to where the database stands; from an older saved state where the newest is of
+        chain blocks that a reorganisation has replaced."""
+        while run(self.plan.recover, (0, EXIT_OLDER_STATE)) == EXIT_OLDER_STATE:
+            chain = self._anvil
+            if chain is None:
+                raise LocalError("the chain holds what was replaced, and is not run here")
+            self._forget(chain.name)
+            chain.fall_back()
+            self._register(chain.name, chain.child, chain.death_signal)
+            self._say("The newest saved state was replaced by a reorganisation.")
+            self._say_chain(chain)
 
     def _publish_chain(self) -> None:
         """The chain is where the database stands: from now on everybody may send to it."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backend.bridge import reserve
+from backend.bridge.statements import KINDS
 from backend.domain.registry_requests import SerialRange, TransferRequest
 from backend.store.statements import Statement, StatementState
 from tests.bridge.scene import BUYER, TRUST, Desk, Scene
@@ -88,3 +89,39 @@ def test_a_report_that_is_due_is_not_renewed_with_one_of_the_same_age(
         keeper._holdings, "now", lambda now: replace(looked(now), as_of=newest.as_of + 1)
     )
     assert keeper.tend() is not None
+
+
+def test_drafts_of_a_sequence_that_is_taken_are_given_up_though_their_root_is_the_newest_ones(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.settle(lambda: not drafts(scene))
+    keeper = scene.bridge.reserve
+    older = keeper.draft(keeper.build())
+    scene.settle(lambda: not drafts(scene))
+    stored = scene.bridge.statements
+    again = older.message(KINDS["ReserveReport"].types) | {"asOf": keeper.current().as_of - 1}
+    stored.draft("ReserveReport", again)
+    keeper.tend()
+    assert not drafts(scene)
+
+
+def test_a_registry_whose_clock_stands_behind_the_chains_gets_no_report_after_report(
+    scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    scene.settle(lambda: not drafts(scene))
+    keeper = scene.bridge.reserve
+    newest, longest = keeper.current(), keeper.max_age()
+    looked = keeper._holdings.now
+    gained = longest // 7 - 1
+    monkeypatch.setattr(
+        keeper._holdings, "now", lambda now: replace(looked(now), as_of=newest.as_of + gained)
+    )
+    monkeypatch.setattr(keeper._services.__class__, "chain_time", lambda _: newest.as_of + longest)
+    assert keeper.tend() is None
+    gained += 2
+    monkeypatch.setattr(reserve, "REBUILD_SECONDS", 0)
+    renewed = keeper.tend()
+    assert renewed is not None
+    scene.bridge.statements.stored.set_state(renewed.id, StatementState.FAILED, "of this test")

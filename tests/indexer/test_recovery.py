@@ -13,7 +13,7 @@ import pytest
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
-from backend.errors import ChainBehind
+from backend.errors import ChainBehind, ChainReplaced
 from backend.indexer import Indexer
 from backend.local.anvil import Anvil
 from backend.store import tables
@@ -116,6 +116,32 @@ def test_what_grew_on_the_older_state_makes_room_and_follows_behind(
         )
     assert order[0] == _hash(hasty)
     indexer.check()
+
+
+def test_a_chain_killed_after_a_reorganisation_and_before_the_next_save_comes_back(
+    chain: Anvil, world: World, indexer: Indexer, database: Database
+) -> None:
+    live_a_little(world)
+    chain.save()
+    first, second = world.holders[:2]
+    for kilograms in (101, 102, 103):
+        world.send_all([world.transfer(first, second.address, CLASS.token_id, kilograms)])
+        chain.save()
+    indexer.advance()
+    world.rpc.call("anvil_reorg", 2, [])
+    world.send_all([world.retire(second, CLASS.token_id, 77)])
+    top = indexer.advance()
+    before = facts(database)
+    kill_and_reload(chain)
+    # Both newest states are of chain blocks that were replaced.
+    for _ in range(2):
+        with pytest.raises(ChainReplaced, match="load an older saved state"):
+            indexer.recover()
+        chain.fall_back()
+    assert indexer.recover().replayed_transactions == 2
+    assert facts(database) == before
+    indexer.check()
+    assert indexer.advance() == top
 
 
 def _hash(raw: bytes) -> str:

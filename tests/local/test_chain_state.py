@@ -25,6 +25,7 @@ def _save(directory: Path, *blocks: int) -> None:
 
 def test_the_newest_generation_is_chosen_and_two_are_kept(tmp_path: Path) -> None:
     _save(tmp_path, 1, 5, 9)
+    chain_state.keep_newest(tmp_path)
     chosen = chain_state.choose(tmp_path)
     assert chosen.generation is not None
     assert chosen.generation.block_number == 9
@@ -37,6 +38,23 @@ def test_the_newest_generation_is_chosen_and_two_are_kept(tmp_path: Path) -> Non
         "state-00000003.json",
         "state-00000003.meta.json",
     ]
+
+
+def _blocks(directory: Path) -> list[int]:
+    held = [chain_state.read_sidecar(directory, n) for n in chain_state._numbers(directory)]
+    return [one.block_number for one in held if one]
+
+
+def test_one_generation_from_before_any_reorganisation_stays(tmp_path: Path) -> None:
+    for block in range(1, 200):
+        _save(tmp_path, block)
+        blocks = _blocks(tmp_path)
+        assert blocks[-2:] == [block - 1, block][-len(blocks) :]
+        assert len(blocks) <= 4
+        assert blocks[0] <= max(block - chain_state.DEEPEST, 1)
+        assert blocks[0] > block - 3 * chain_state.DEEPEST
+    chain_state.keep_newest(tmp_path)
+    assert _blocks(tmp_path) == [198, 199]
 
 
 @pytest.mark.parametrize("length", [0, 1, 20])

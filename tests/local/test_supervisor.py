@@ -202,6 +202,31 @@ def test_a_failed_recovery_refuses_to_go_on(home: Path) -> None:
         assert not (home / "logs" / "worker.log").exists()
 
 
+def test_a_state_that_was_replaced_gives_way_to_the_one_before_it(home: Path) -> None:
+    """As `causeway index recover` says it: exit 4 until the chain is old enough."""
+    for _ in range(3):
+        with supervised(home) as run:
+            run.wait_for(RUNNING)
+            _pay(run.rpc_port, 2)
+            run.stop()
+    recover = step(
+        "recover",
+        "from backend.chain.rpc import Rpc\n"
+        "from backend.settings import Settings\n"
+        "chain = Rpc(Settings.load().require_chain_url())\n"
+        "raise SystemExit(4 if chain.block_number() > 4 else 0)",
+    )
+    with supervised(home, recover=recover) as run:
+        run.wait_for(RUNNING)
+        assert "was replaced by a reorganisation" in run.output
+        assert rpc(run.rpc_port, "eth_blockNumber") == "0x4"
+        assert run.pid("anvil")
+    too_old = step("recover", "raise SystemExit(4)")
+    with supervised(home, recover=too_old) as run:
+        assert run.process.wait(30) == 1
+        assert "no older state of the chain is left" in run.output
+
+
 def test_another_bytecode_sets_the_data_aside_and_starts_anew(home: Path) -> None:
     deployment = home / "deployments" / "31337.json"
     code = home.parent / "bytecode"

@@ -1,0 +1,29 @@
+"""Whether the ports that a run needs are free, before anything is started."""
+
+from __future__ import annotations
+
+from backend.errors import LocalError
+from backend.local.plan import Plan
+from backend.local.processes import port_is_taken
+from backend.settings import Settings
+
+
+def require_free_ports(settings: Settings, plan: Plan) -> None:
+    """Raises LocalError with the port, its use and the variable that chooses another."""
+    ports = [
+        (service.name, service.port, settings.api_host)
+        for service in plan.services
+        if service.port is not None
+    ]
+    if settings.chain_url is None:
+        ports.append(("the chain's RPC", settings.rpc_port, "127.0.0.1"))
+    for what, port, host in ports:
+        if port_is_taken(host, port):
+            variable = "CAUSEWAY_RPC_PORT" if what == "the chain's RPC" else "CAUSEWAY_API_PORT"
+            raise LocalError(
+                f"port {port} of {host}, meant for {what}, is taken by another program; stop "
+                f"that program, or choose another port with {variable}, for example "
+                f"`{variable}={port + 10} make run`",
+                port=port,
+                variable=variable,
+            )
