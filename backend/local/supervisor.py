@@ -14,7 +14,14 @@ from backend.errors import CausewayError, ChainRejected, ChainUnavailable, Local
 from backend.local import binaries, chain_state, run_file
 from backend.local.anvil import Anvil
 from backend.local.nats import Nats
-from backend.local.plan import EXIT_OLDER_STATE, EXIT_OTHER_BYTECODE, Plan, Service, Step, default_plan
+from backend.local.plan import (
+    EXIT_OLDER_STATE,
+    EXIT_OTHER_BYTECODE,
+    Plan,
+    Service,
+    Step,
+    default_plan,
+)
 from backend.local.ports import require_free_ports
 from backend.local.postgres import Postgres
 from backend.local.processes import (
