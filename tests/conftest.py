@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hypothesis
 import psycopg
 import pytest
 import structlog
@@ -25,11 +26,18 @@ from backend.local import binaries
 from backend.local.anvil import Anvil
 from backend.local.nats import Nats
 from backend.local.postgres import Postgres, temporary_home
+from backend.store.database import Database
 from tests.exchange.market import Market
 from tests.shared_data import shared_data_directory
 
 # A server's thread may log a moment after its test has ended: into no capture that is closed then.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+
+# No test may fail because a machine was busy.
+hypothesis.settings.register_profile(
+    "causeway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("causeway")
 
 KINDS = ("unit", "contract", "integration", "system")
 
@@ -133,14 +141,31 @@ def database_url(new_database: DatabaseFactory) -> str:
     return new_database()
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_server: Postgres) -> str:
+    """Name of a migrated database to copy: quicker than to migrate each test's own."""
+    name = f"migrated_{os.getpid()}"
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    database = Database(postgres_server.url(name))
+    database.migrate()
+    database.close()
+    return name
+
+
+@pytest.fixture
+def migrated_url(new_database: DatabaseFactory, migrated: str) -> str:
+    """libpq URL of a migrated database of this test."""
+    return new_database(migrated)
+
+
 _venue_chains = itertools.count(1)
 
 
 @pytest.fixture
-def market(database_url: str, nats_url: str) -> Iterator[Market]:
+def market(migrated_url: str, nats_url: str) -> Iterator[Market]:
     """A venue of the test's own: a migrated database with an index, subjects nobody else uses."""
-    made = Market(database_url, nats_url, 5_000_000 + os.getpid() * 100 + next(_venue_chains))
-    made.database.migrate()
+    made = Market(migrated_url, nats_url, 5_000_000 + os.getpid() * 100 + next(_venue_chains))
     made.open_index()
     yield made
     made.close()

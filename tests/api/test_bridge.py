@@ -48,9 +48,8 @@ def _place(number: int) -> dict[str, int]:
 
 
 @pytest.fixture
-def client(database_url: str) -> Iterator[httpx.Client]:
-    database = Database(database_url)
-    database.migrate()
+def client(migrated_url: str) -> Iterator[httpx.Client]:
+    database = Database(migrated_url)
     report = ReserveReport.of(1, 1_000, 5, RESERVE, OWED, b"e" * 32)
     with database.begin() as connection:
         number = connection.execute(

@@ -67,9 +67,8 @@ def record(database: Database, class_id: int, key: str, value: str, as_of: int =
 
 
 @pytest.fixture
-def classes(database_url: str) -> Any:
-    database = Database(database_url)
-    database.migrate()
+def classes(migrated_url: str) -> Any:
+    database = Database(migrated_url)
     history = History(database)
     history.admit(address(1))
     made = [credit_class("1001"), credit_class("1002")]

@@ -38,7 +38,7 @@ def settings_of(market: Market, **others: Any) -> Settings:
 def api_over(market: Market, **others: Any) -> Iterator[httpx.Client]:
     """A client of an API process over the market; `client.base_url` says where it is."""
     app = create_app(settings_of(market, **others), database=market.database)
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=15) as client:
+    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         # The port was not known before; sign-in messages name it.
         app.state.sign_in_domains = frozenset({client.base_url.netloc.decode()})
         client.app = app  # type: ignore[attr-defined]

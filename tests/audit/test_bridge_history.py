@@ -52,15 +52,14 @@ def test_a_history_of_the_bridge_holds_in_every_law(bridged: Scene) -> None:
 
 
 def test_recount_and_index_say_the_same(
-    bridged: Scene, database_url: str, request: pytest.FixtureRequest
+    bridged: Scene, migrated_url: str, request: pytest.FixtureRequest
 ) -> None:
-    database = Database(database_url)
+    database = Database(migrated_url)
     request.addfinalizer(database.close)
-    database.migrate()
     Indexer(bridged.rpc, bridged.deployment, database).advance()
     script = [sys.executable, str(REPOSITORY / "scripts/recount.py"), "--rpc", bridged.anvil.url]
-    command = [*script, "--deployment", str(bridged.path), "--database-url", database_url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    command = [*script, "--deployment", str(bridged.path), "--database-url", migrated_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, (done.stdout[-2_000:], done.stderr)
     counted = json.loads(done.stdout)["classes"]
     assert sum(int(one["delivered_tonnes"]) for one in counted.values()) > 0

@@ -31,7 +31,7 @@ def recount(market: Market, *options: str) -> tuple[int, dict[str, Any]]:
     script = [sys.executable, str(REPOSITORY / "scripts/recount_exchange.py")]
     where = ["--rpc", market.scene.anvil.url, "--deployment", str(market.scene.path)]
     done = subprocess.run(
-        [*script, *where, *options], capture_output=True, text=True, check=False, timeout=60
+        [*script, *where, *options], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads(done.stdout)

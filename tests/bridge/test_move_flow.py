@@ -50,9 +50,8 @@ def custody() -> Custody:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
     save(made, [row(1, 1_000)], "active")
     yield made
     made.close()

@@ -36,11 +36,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def book(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTaskBook]:
+def book(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTaskBook]:
     """Tasks of a retirement, a transfer and a statement, in a database the commands use."""
-    monkeypatch.setenv("CAUSEWAY_DATABASE_URL", database_url)
-    database = Database(database_url)
-    database.migrate()
+    monkeypatch.setenv("CAUSEWAY_DATABASE_URL", migrated_url)
+    database = Database(migrated_url)
     made = PostgresTaskBook(database)
     client = ManualRegistryClient("VCS", load_custody(None), made, lambda: 1_000)
     client.retire(RETIRE)

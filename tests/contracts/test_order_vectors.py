@@ -134,7 +134,7 @@ def javascript(file: Path) -> subprocess.CompletedProcess[str]:
     script = "tests/vectors/check_orders.mjs"
     return subprocess.run(
         [node, script, str(file)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

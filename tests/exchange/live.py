@@ -43,7 +43,7 @@ from tests.indexer.world import World, a_class, key_of
 DAY = 86_400
 MONEY = 10**13
 KILOGRAMS = 4_000_000
-PATIENCE = 20.0
+PATIENCE = 120.0
 SEQUENCER, WATCHER, PAYER = key_of("sequencer"), key_of("watcher"), key_of("bridge")
 
 
@@ -55,7 +55,6 @@ class LiveVenue:
         self.rpc = self.world.rpc
         self.database_url, self.nats_url = database_url, nats_url
         self.database = Database(database_url)
-        self.database.migrate()
         self.holders = self.world.holders
         self.rpc.call("anvil_setBalance", PAYER.address, hex(10**20))
         self.deployment = self.world.deployment

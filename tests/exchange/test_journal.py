@@ -38,9 +38,8 @@ LEASE = 1.2
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
     with made.begin() as connection:
         register_venue(connection, 1, 31337, "0x" + "e5" * 20, "main")
     yield made
@@ -72,7 +71,7 @@ def lead(database: Database, journal: Journal, name: int = 1) -> LeaderSession:
 
 def wait_until_free(database: Database) -> None:
     """Postgres ends a closed session a moment later, on a busy machine a long one."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     query = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
     with psycopg.connect(database.url, autocommit=True) as connection:
         mine = f"{query} AND database = (SELECT oid FROM pg_database WHERE datname = %s)"

@@ -14,7 +14,7 @@ from backend.domain.orders import Conditions, TimeInForce
 from backend.exchange.projector import Projector
 from backend.store.market_index import check_market
 from backend.store.queries import exchange, market, venue_accounts
-from tests.conftest import AnvilFactory, DatabaseFactory
+from tests.conftest import AnvilFactory
 from tests.exchange.live import LiveVenue
 
 pytestmark = pytest.mark.integration
@@ -25,10 +25,10 @@ RETIRING = Conditions(TimeInForce.IOC, retire_on_fill=True).pack()
 
 @pytest.fixture
 def venue(
-    anvil_factory: AnvilFactory, new_database: DatabaseFactory, nats_url: str, tmp_path: Path
+    anvil_factory: AnvilFactory, migrated_url: str, nats_url: str, tmp_path: Path
 ) -> Iterator[LiveVenue]:
     chain = anvil_factory()
-    made = LiveVenue(chain.url, new_database(), nats_url, tmp_path)
+    made = LiveVenue(chain.url, migrated_url, nats_url, tmp_path)
     yield made
     made.close()
     chain.stop()

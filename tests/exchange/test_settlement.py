@@ -42,7 +42,7 @@ pytestmark = pytest.mark.integration
 
 SEQUENCER = named_key("sequencer", SEQUENCER_KEY)
 WATCHER = named_key("watcher", bytes([8] * 32))
-PATIENCE = 15.0
+PATIENCE = 90.0
 
 
 class IndexBelieved:

@@ -31,7 +31,7 @@ from backend.exchange.submission import call_data
 from backend.exchange.watcher import Watch
 from backend.matching.engine import Engine
 from backend.store.venue_acts import ActKind, ActState, VenueAct
-from tests.conftest import AnvilFactory, DatabaseFactory
+from tests.conftest import AnvilFactory
 from tests.exchange.live import KILOGRAMS, MONEY, PAYER, WATCHER, LiveVenue
 
 pytestmark = pytest.mark.integration
@@ -42,10 +42,10 @@ RETIRING = Conditions(TimeInForce.IOC, retire_on_fill=True).pack()
 
 @pytest.fixture
 def venue(
-    anvil_factory: AnvilFactory, new_database: DatabaseFactory, nats_url: str, tmp_path: Path
+    anvil_factory: AnvilFactory, migrated_url: str, nats_url: str, tmp_path: Path
 ) -> Iterator[LiveVenue]:
     chain = anvil_factory()
-    made = LiveVenue(chain.url, new_database(), nats_url, tmp_path)
+    made = LiveVenue(chain.url, migrated_url, nats_url, tmp_path)
     yield made
     made.close()
     chain.stop()

@@ -39,7 +39,6 @@ from backend.exchange.signing import Signer
 from backend.exchange.watcher import Watch
 from backend.store.database import Database
 from backend.store.journal import Journal
-from tests.conftest import DatabaseFactory
 from tests.exchange.signed_journal import (
     CARBON,
     DOMAIN,
@@ -424,10 +423,8 @@ def _watch(database: Database, made: SignedJournal, snapshot: Path | None = None
 
 
 @pytest.fixture
-def database(new_database: DatabaseFactory) -> Database:
-    made = Database(new_database())
-    made.migrate()
-    return made
+def database(migrated_url: str) -> Database:
+    return Database(migrated_url)
 
 
 @integration

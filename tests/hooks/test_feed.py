@@ -36,9 +36,8 @@ VCS = Series("VCS", (2,))
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
     yield made
     made.close()
 

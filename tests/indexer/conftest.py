@@ -18,14 +18,13 @@ MakeDatabase = Callable[[], Database]
 
 
 @pytest.fixture
-def make_database(new_database: DatabaseFactory) -> Iterator[MakeDatabase]:
+def make_database(new_database: DatabaseFactory, migrated: str) -> Iterator[MakeDatabase]:
     """Migrated databases, closed at the end."""
     with ExitStack() as stack:
 
         def make() -> Database:
-            database = Database(new_database())
+            database = Database(new_database(migrated))
             stack.callback(database.close)
-            database.migrate()
             return database
 
         yield make

@@ -33,9 +33,8 @@ _STEPS = {"_random_order": 80, "_random_cancel": 5, "_random_deposit": 5, "_rand
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
     yield made
     made.close()
 

@@ -127,7 +127,7 @@ class World:
 
     def require_success(self, hashes: Sequence[str]) -> None:
         # Anvil answers before it has mined, and mines everything at hand into one chain block.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             receipts = self.rpc.batch(("eth_getTransactionReceipt", (sent,)) for sent in hashes)
             if all(receipts) or time.monotonic() > deadline:

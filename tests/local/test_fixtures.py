@@ -36,7 +36,7 @@ async def _round_trip(url: str) -> bytes:
     connection = await nats.connect(url, allow_reconnect=False)
     subscription = await connection.subscribe("tests.round.trip")
     await connection.publish("tests.round.trip", b"42 t")
-    message = await subscription.next_msg(timeout=5)
+    message = await subscription.next_msg(timeout=60)
     await connection.close()
     return message.data
 

@@ -29,7 +29,7 @@ class SimulatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / f"{programme}.log"
         self._admin = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=10
+            base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=60
         )
 
     def start(self) -> None:
@@ -40,7 +40,7 @@ class SimulatorProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "backend.cli", *words, *tokens], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text()
             try:
@@ -60,7 +60,7 @@ class SimulatorProcess:
         """SIGTERM, as a supervisor stops it."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=60)
         self._admin.close()
 
     def client(self, timeout_seconds: float = 10.0) -> HttpRegistryClient:

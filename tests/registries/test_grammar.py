@@ -119,7 +119,7 @@ _NOISE = st.sampled_from(
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), _NOISE | st.binary(max_size=4)),
              max_size=12),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_export_never_raises_and_every_row_is_accepted_or_rejected(
     layout: str, damage: list[tuple[float, int, bytes]]
 ) -> None:

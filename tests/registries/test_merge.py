@@ -367,7 +367,7 @@ def exports(draw: st.DrawFn) -> list[BlockRecord]:
 
 
 @given(st.lists(exports(), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_sequence_of_exports_leaves_what_the_twin_leaves(
     history: list[list[BlockRecord]],
 ) -> None:

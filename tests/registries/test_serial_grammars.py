@@ -178,7 +178,7 @@ def read(grammar: Grammar, text: str) -> Any:
 
 @every_grammar
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_serial_is_read_back_as_it_was_printed(name: str, data: st.DataObject) -> None:
     grammar = GRAMMARS[name]
     serial = data.draw(grammar.serials)
@@ -223,7 +223,7 @@ def changed(draw: st.DrawFn, text: str) -> str:
 
 @every_grammar
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_changed_text_is_refused_or_prints_as_it_stands(name: str, data: st.DataObject) -> None:
     grammar = GRAMMARS[name]
     serial = data.draw(grammar.serials)
@@ -240,7 +240,7 @@ def test_a_changed_text_is_refused_or_prints_as_it_stands(name: str, data: st.Da
 @example(text="")
 @example(text="-")
 @example(text="9" * 10_000)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_text_at_all_is_refused_or_prints_as_it_stands(name: str, text: str) -> None:
     parsed = read(GRAMMARS[name], text)
 
@@ -249,7 +249,7 @@ def test_any_text_at_all_is_refused_or_prints_as_it_stands(name: str, text: str)
 
 @pytest.mark.parametrize("name", [name for name in GRAMMARS if name not in ("CERCARBONO",)])
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_two_serials_that_print_differently_are_different(name: str, data: st.DataObject) -> None:
     one, other = (data.draw(GRAMMARS[name].serials) for _ in range(2))
 
@@ -257,7 +257,7 @@ def test_two_serials_that_print_differently_are_different(name: str, data: st.Da
 
 
 @given(st.text("0A-中０１－　 \n\tﬁé", max_size=8) | st.text(max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_issuers_text_is_taken_as_it_stands_or_refused_with_what_to_write(text: str) -> None:
     cell = text.strip()
     found = attempt(lambda one: holding.canonical("CCER Serial Text", one), cell)

@@ -12,9 +12,8 @@ from backend.store.database import Database
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
     yield made
     made.close()
 

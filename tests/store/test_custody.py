@@ -290,7 +290,7 @@ def test_l2_custody_equals_the_domains_interval_set(filled: Database) -> None:
     machine = type("Machine", (CustodyMachine,), {"database": filled})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=12, stateful_step_count=15, deadline=None, derandomize=True),
+        settings=settings(max_examples=12, stateful_step_count=15, derandomize=True),
     )
 
 

@@ -83,12 +83,12 @@ def test_an_absent_postgres_is_named_without_its_password() -> None:
 
 
 def test_a_connection_that_was_cut_inside_a_transaction_is_reported(
-    database: Database, database_url: str
+    database: Database, migrated_url: str
 ) -> None:
     def cut_inside() -> None:
         with (
             database.begin() as connection,
-            psycopg.connect(database_url, autocommit=True) as other,
+            psycopg.connect(migrated_url, autocommit=True) as other,
         ):
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar()
             other.execute("SELECT pg_terminate_backend(%s)", [pid])

@@ -142,7 +142,7 @@ def _random_export(rng: random.Random) -> list[BlockRecord]:
     return rows
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(seed=st.integers(0, 2**32))
 def test_many_exports_give_what_the_pure_rules_give(postgres_server: Any, seed: int) -> None:
     """Twin: the same exports merged in memory by `plan_merge` alone."""

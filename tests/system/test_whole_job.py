@@ -317,7 +317,7 @@ def test_a_wallet_trades_from_the_command_line(causeway: Commands, demo: dict[st
     causeway.run("issue-test-money", "2000", "HKD", "--to", "wallet-4")
     causeway.run("deposit", "2000", "HKD", "--from", "wallet-4")
     causeway.run("deposit", "2t", "1", "--from", "wallet-1")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not causeway.json("account", "wallet-4")["account"]["balances"]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
