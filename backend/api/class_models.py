@@ -87,3 +87,21 @@ class ClassDetail(Model):
     attributes: AttributesModel | None = Field(
         description="None: no imported row is of this class."
     )
+
+
+class AlertModel(Model):
+    """Something that holders of a class have to know; `reserve_short` is a break, the rest is of
+    the chain.
+    """
+
+    key: str = Field(description="Names it for ever; later alerts have greater keys.")
+    kind: str = Field(description="`hold`, `label_lost`, `invalidation` …, or `reserve_short`.")
+    class_id: Integer
+    at: Integer = Field(description="Unix seconds.")
+    first_position: Integer | None
+    tonnes: Integer | None
+    subject: str
+    reason: str
+    as_of: Integer | None = Field(description="The programme's day, YYYYMMDD.")
+    reference: str
+    block_number: Integer | None = Field(description="None: no fact of the chain.")

@@ -24,6 +24,7 @@ ACCOUNT_TYPES: Final[Mapping[str, str]] = {
     "certificate.issued": "Credits were retired; the account owns or gave the certificate.",
     "certificate.registry_status": "The registry confirmed, failed or made good a retirement.",
     "delivery.changed": "A delivery to a registry account entered another phase.",
+    "alert.held": "Something happened to a class that the account holds.",
 }
 #: Facts of one class: what its programme did, by kind, and what halts it.
 CLASS_TYPES: Final[Mapping[str, str]] = {

@@ -23,6 +23,7 @@ from backend.store.market_tables import venue_state
 from backend.store.tables import chain_blocks, chain_state
 from backend.store.webhook_chain import chain_facts
 from backend.store.webhook_events import write_events
+from backend.store.webhook_holders import alert_facts
 from backend.store.webhook_journal import journal_facts
 from backend.store.webhook_tables import (
     webhook_endpoints,
@@ -87,10 +88,12 @@ class Collector:
             for row in rows
         ]
         retracted, facts, behind = self._chain(connection, bool(known))
+        accounts = sorted({one.account for one in known})
         for row in connection.execute(select(venue_state).with_for_update(read=True)).all():
-            more, left = _venue(connection, row, sorted({one.account for one in known}))
+            more, left = _venue(connection, row, accounts)
             facts, behind = facts + more, behind or left
         facts += _outbox(connection)
+        facts += alert_facts(connection, facts, accounts)
         told = [
             (one.id, fact)
             for one in known

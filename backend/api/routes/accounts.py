@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from backend.api.answers import many, one
+from backend.api.class_models import AlertModel
 from backend.api.errors import responses
 from backend.api.models import AccountModel, Answer, HoldingModel, MovementModel, PageAnswer
 from backend.api.parameters import AddressPath, MovementsQuery, PageQuery
 from backend.api.parameters import Query as Plain
-from backend.store.queries import accounts
+from backend.store.queries import accounts, alerts
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
@@ -46,4 +47,18 @@ async def list_movements(
     page = query.model_dump(exclude={"min_block"})
     return await many(
         request, query, MovementModel, lambda db, head: accounts.movements_of(db, address, **page)
+    )
+
+
+@router.get("/{address}/alerts", response_model=PageAnswer[AlertModel], responses=responses())
+async def list_alerts(
+    request: Request, address: AddressPath, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Alerts of the classes that the account holds, in its wallet or at the Exchange."""
+    page = query.model_dump(exclude={"min_block"})
+    return await many(
+        request,
+        query,
+        AlertModel,
+        lambda db, head: alerts.alerts_of_holder(db, address, **page),
     )

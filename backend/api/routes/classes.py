@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from backend.api.answers import many, one
-from backend.api.class_models import ClassDetail, UpcomingModel
+from backend.api.class_models import AlertModel, ClassDetail, UpcomingModel
 from backend.api.errors import responses
 from backend.api.models import (
     Answer,
@@ -22,7 +22,7 @@ from backend.api.parameters import ClassesQuery, ClassIdPath, PageQuery, Upcomin
 from backend.api.parameters import Query as Plain
 from backend.bridge import class_facts
 from backend.bridge.class_facts import day_of
-from backend.store.queries import accounts, certificates, classes
+from backend.store.queries import accounts, alerts, certificates, classes
 from backend.store.queries.reading import ChainHead, Connection
 from backend.store.queries.upcoming import upcoming
 
@@ -116,3 +116,17 @@ async def list_class_retirements(
             db, class_id=classes.get_class(db, class_id).class_id, **page
         ),
     )
+
+
+@router.get("/{class_id}/alerts", response_model=PageAnswer[AlertModel], responses=responses(404))
+async def list_alerts(
+    request: Request, class_id: ClassIdPath, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Holds, labels, invalidations, reserves that are short: dated, the newest first."""
+    page = query.model_dump(exclude={"min_block"})
+
+    def found(connection: Connection, head: ChainHead) -> Any:
+        classes.get_class(connection, class_id)
+        return alerts.alerts_of_class(connection, class_id, **page)
+
+    return await many(request, query, AlertModel, found)

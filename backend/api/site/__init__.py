@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Final
 
 from backend.api.site import (
+    alerts,
     assets,
     certificate,
     deliver,
@@ -31,5 +32,6 @@ SITE: Final[tuple[ModuleType, ...]] = (
     explore,
     join,
     certificate,
+    alerts,
     assets,
 )

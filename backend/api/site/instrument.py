@@ -14,7 +14,8 @@ from backend.api.site.market import Line
 from backend.api.site.money import money_of
 from backend.api.site.rendering import page
 from backend.errors import NotFound
-from backend.store.queries import classes, market
+from backend.store.queries import alerts, classes, market
+from backend.store.queries.alerts import Alert
 from backend.store.queries.classes import ClassBlock, ClassDetail
 from backend.store.queries.market import Book, MarketSummary, TapeTrade, Venue, VenueHead
 from backend.store.queries.market_trends import Trend, trends
@@ -23,6 +24,7 @@ from backend.store.queries.reading import Connection
 LEVELS: Final = 12
 TRADES: Final = 30
 BLOCKS: Final = 20
+ALERTS: Final = 10
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,6 +40,7 @@ class _Found:
     trend: Trend
     detail: ClassDetail
     blocks: tuple[ClassBlock, ...]
+    alerts: tuple[Alert, ...]
 
 
 @router.get("/market/{instrument}")
@@ -94,4 +97,5 @@ def _read(
         trends(connection, head).get((instrument, asset), Trend((), None)),
         classes.get_class_detail(connection, instrument),
         classes.class_blocks(connection, instrument, limit=BLOCKS).items,
+        alerts.alerts_of_class(connection, instrument, limit=ALERTS).items,
     )
