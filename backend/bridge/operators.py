@@ -37,14 +37,15 @@ class Act(StrEnum):
     DECIDE = "decide"
 
 
-#: Who may. A receipt's signers are the contract's; tasks are the custodian's, and whoever looks at
-#: them second may be anybody but who brought the answer; what is decided about projects and breaks
-#: is the registrar's, or of whom the admin made an operator.
+#: Who may. What is signed is the contract's signers'. An answer to a task may be brought by others,
+#: too, and one of these signers approves it: what stands for a registry's word, in reports and
+#: confirmations, was seen by one of them. What is decided about projects and breaks is the
+#: registrar's, or of whom the admin made an operator.
 ALLOWED: Final[Mapping[Act, frozenset[Role]]] = {
     Act.READ: frozenset(Role),
     Act.SIGN: frozenset({Role.CUSTODIAN, Role.ATTESTOR}),
     Act.ANSWER: frozenset({Role.CUSTODIAN, Role.REGISTRAR, Role.OPERATOR}),
-    Act.REVIEW: frozenset({Role.CUSTODIAN, Role.ATTESTOR, Role.REGISTRAR, Role.OPERATOR}),
+    Act.REVIEW: frozenset({Role.CUSTODIAN, Role.ATTESTOR}),
     Act.DECIDE: frozenset({Role.REGISTRAR, Role.OPERATOR}),
 }
 

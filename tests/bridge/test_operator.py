@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +18,8 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from backend.api.app import create_app
+from backend.api.site.language import LANGUAGES
+from backend.bridge.imports import import_export
 from backend.bridge.receipts import Terms
 from backend.bridge.selection import lots_of
 from backend.chain.keys import Key, named_key, sign_digest
@@ -36,6 +41,18 @@ from tests.bridge.scene import BUYER, TRUST, Desk, Scene, custody
 pytestmark = pytest.mark.integration
 
 STRANGER = named_key("stranger", bytes([9]) * 32)
+SAMPLES = Path(__file__).resolve().parents[2] / "backend" / "samples"
+SECTIONS = (
+    "/signatures",
+    "/tasks",
+    "/imports",
+    "/duplicates",
+    "/duplicates?state=all",
+    "/classes",
+    "/breaks?state=all",
+    "/flows?which=all",
+    "/roles",
+)
 _numbers = itertools.count(1)
 
 
@@ -69,6 +86,12 @@ class Office:
 
     def post(self, who: str, path: str, **body: Any) -> httpx.Response:
         return self.client.post(f"/v1/operator{path}", json=body, headers=self.headers(who))
+
+    def page(self, who: str, path: str, **headers: str) -> httpx.Response:
+        """A page as a browser opens it: with the cookie alone."""
+        token = self.headers(who)["Authorization"].removeprefix("Bearer ")
+        cookie = {"Cookie": f"operator={token}", **headers}
+        return self.client.get(f"/operator{path}", headers=cookie)
 
     def signature(self, who: str, draft: dict[str, Any]) -> str:
         """As a wallet signs the typed data, which is not how commands do it."""
@@ -205,6 +228,11 @@ def test_a_receipt_says_what_bars_it_before_it_is_signed(
     signature = office.signature("custodian", draft)
     refused = office.post("custodian", f"/drafts/{held.id}/signatures", signature=signature)
     assert code(refused) == (409, "duplicate-open")
+    page = office.page("custodian", "/signatures").text
+    assert f"case {case}" in page
+    assert f"{desk.base + 1} – {desk.base + 5}" in page
+    assert f'data-sign="{held.id}"' in page
+    assert "data-sign" not in office.page("registrar", "/signatures").text
 
 
 # ── tasks ────────────────────────────────────────────────────────────────────────────────────
@@ -251,15 +279,23 @@ def test_an_answer_with_its_file_counts_when_another_person_approves_it(
     assert code(office.post("registrar", path, **said)) == (409, "conflict")
     review = f"{path}/1/review"
     assert code(office.post("custodian", review, approve=True)) == (403, "not-authorised")
-    assert code(office.post("facts", review, approve=True)) == (403, "not-authorised")
+    for who in ("facts", "registrar"):
+        assert code(office.post(who, review, approve=True)) == (403, "not-authorised")
     assert code(office.post("attestor", review, approve=False)) == (422, "invalid-value")
     assert code(office.post("attestor", f"{path}/2/review", approve=True)) == (404, "not-found")
     done = office.post("attestor", review, approve=True, note="seen").json()["data"]
     assert done["state"] == "done"
     assert done["answers"][0]["reviewed_by"] == office.key("attestor").address
     assert office.post("attestor", review, approve=True, note="seen").status_code == 200
-    assert code(office.post("registrar", review, approve=True)) == (409, "conflict")
+    other = office.post("attestor", review, approve=False, note="not so")
+    assert code(other) == (409, "conflict")
     assert office.get("facts", f"{path}/1/file").content == b"%PDF evidence"
+    file = office.page("facts", f"/tasks/{reference}/1/file")
+    assert file.content == b"%PDF evidence"
+    assert file.headers["content-disposition"].startswith("attachment")
+    page = office.page("custodian", f"/tasks/{reference}").text
+    assert f"VCS:2/{desk.base + 1}-{desk.base + 10}" in page
+    assert f"Ref. {reference}" in page
 
 
 def test_a_statement_is_read_from_the_file_and_its_bad_lines_are_named(
@@ -324,6 +360,9 @@ def test_a_duplicate_is_decided_once_by_who_may_on_the_evidence_that_was_seen(
     assert first["state"] == "distinct"
     assert first["decisions"][0]["who"] == office.key("registrar").address
     assert office.post("registrar", path, **said).json()["data"] == first
+    page = office.page("registrar", "/duplicates?state=distinct").text
+    assert "two valleys" in page
+    assert "<b>hills" not in page
 
 
 def test_a_break_is_resolved_by_who_may_with_a_reason(office: Office, scene: Scene) -> None:
@@ -365,3 +404,73 @@ def test_stuck_flows_say_why_and_when_they_go_on(office: Office, scene: Scene) -
     assert f"fine-{name}" not in stuck
     every = office.get("facts", "/flows", stuck="false", limit="500").json()["data"]
     assert f"fine-{name}" in [one["id"] for one in every]
+    page = office.page("facts", "/flows").text
+    assert "the registry &lt;i&gt;is&lt;/i&gt; closed" in page
+
+
+def test_every_rejected_row_is_found_filtered_and_downloaded(office: Office, scene: Scene) -> None:
+    document, _ = import_export(
+        scene.database, SAMPLES / "sample-verra-vcu-export-errors.csv", lambda *said: None
+    )
+    path = f"/imports/{document['import_id']}"
+    rejected = document["rejected"]
+    rows = office.get("guardian", f"{path}/rejected").json()["data"]
+    assert [one["rule"] for one in rows] == [one["rule"] for one in rejected]
+    one = rejected[0]
+    found = office.get("guardian", f"{path}/rejected", field=one["field"]).json()["data"]
+    assert 0 < len(found) < len(rows)
+    assert {each["field"] for each in found} == {one["field"]}
+    assert office.get("guardian", f"{path}/rejected", text="100%_").json()["data"] == []
+    page = office.page("guardian", path).text
+    assert one["rule"].replace("'", "&#39;") in page
+    file = office.page("guardian", f"{path}/rejected.csv?field={one['field']}")
+    lines = list(csv.DictReader(io.StringIO(file.text)))
+    assert [line["row"] for line in lines] == [each["row"] for each in found]
+    assert file.headers["content-type"].startswith("text/csv")
+    assert office.get("guardian", "/imports/99999/rejected").status_code == 404
+    assert office.page("guardian", "/imports/99999").status_code == 404
+
+
+# ── pages ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_session_a_page_leads_to_the_door_and_back(office: Office) -> None:
+    answer = office.client.get("/operator/imports?cursor=x")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/operator?next=%2Foperator%2Fimports%3Fcursor%3Dx"
+    door = office.client.get("/operator")
+    assert door.status_code == 200
+    assert "operator-sign-in" in door.text
+    ended = office.client.get("/operator/tasks", headers={"Cookie": "operator=nonsense"})
+    assert ended.status_code == 303
+
+
+def test_a_wallet_without_a_role_is_told_which_it_needs(office: Office) -> None:
+    for path in ("", *SECTIONS):
+        answer = office.page("stranger", path)
+        assert answer.status_code == 403
+        assert f"{STRANGER.address} has no role" in answer.text
+        assert "custodian" in answer.text
+        assert "operator-section" not in answer.text
+
+
+def test_the_cookie_goes_to_these_pages_alone_and_no_script_reads_it(office: Office) -> None:
+    kept = office.client.post("/operator/session", headers=office.headers("facts"))
+    assert kept.status_code == 204
+    cookie = kept.headers["set-cookie"].lower()
+    for part in ("httponly", "samesite=strict", "path=/operator"):
+        assert part in cookie
+    office.client.cookies.clear()
+    assert office.client.post("/operator/session").status_code == 401
+    # Neither the cookie nor another origin's form opens or changes anything.
+    other = office.client.post("/operator/session", headers={"Cookie": "operator=token of facts"})
+    assert other.status_code == 401
+
+
+def test_every_section_is_whole_without_a_script_in_every_language(office: Office) -> None:
+    for path, language in zip(("", *SECTIONS), itertools.cycle(LANGUAGES), strict=False):
+        answer = office.page("registrar", path, **{"Accept-Language": language})
+        assert answer.status_code == 200, (path, answer.text[:500])
+        assert f'lang="{language}"' in answer.text
+        assert 'id="operator-section"' in answer.text
+        assert answer.headers["cache-control"] == "no-store"

@@ -13,6 +13,7 @@ from backend.domain.gaps import Gap, Gaps
 from backend.domain.programme_events import GapKind
 from backend.store import backing_tables as tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.tables import chain_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,26 @@ def _flags(connection: Connection, class_ids: list[int]) -> dict[int, int]:
         .order_by(table.c.block_number, table.c.log_index)
     )
     return {row.class_id: row.flags for row in rows}
+
+
+def flagged_since(connection: Connection, class_id: int) -> int | None:
+    """Unix seconds of the chain block since which a class has had a flag without a break; None when
+    it has none, or the chain block's time is not kept.
+    """
+    table, blocks = tables.class_flags, chain_blocks
+    rows = connection.execute(
+        select(table.c.flags, blocks.c.timestamp)
+        .select_from(table.outerjoin(blocks, blocks.c.number == table.c.block_number))
+        .where(table.c.class_id == class_id)
+        .order_by(table.c.block_number, table.c.log_index)
+    )
+    since: int | None = None
+    flagged = False
+    for row in rows:
+        if row.flags and not flagged:
+            since = row.timestamp
+        flagged = bool(row.flags)
+    return since if flagged else None
 
 
 def list_conversions(

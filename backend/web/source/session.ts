@@ -34,7 +34,7 @@ export async function signIn(): Promise<string> {
     `${location.host} wants you to sign in with your Ethereum account:`,
     await checksummed(account),
     "",
-    "Read your own orders, trades and balances at Causeway.",
+    "Read what is yours at Causeway, and act by the role that your account has.",
     "",
     `URI: ${location.origin}`,
     "Version: 1",
@@ -56,14 +56,17 @@ async function checksummed(account: string): Promise<string> {
   return getAddress(account);
 }
 
-/** A read with the session; an expired one is opened anew, once. */
-export async function own<T>(path: string): Promise<T> {
+/** A request with the session; an expired one is opened anew, once. */
+export async function own<T>(
+  path: string,
+  options: { body?: unknown; method?: string } = {},
+): Promise<T> {
   try {
-    return await ask<T>(path, { token: await signIn() });
+    return await ask<T>(path, { ...options, token: await signIn() });
   } catch (error) {
     if (!(error instanceof Refused) || error.code !== "not-signed-in") throw error;
     forget();
-    return await ask<T>(path, { token: await signIn() });
+    return await ask<T>(path, { ...options, token: await signIn() });
   }
 }
 
