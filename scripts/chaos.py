@@ -49,7 +49,7 @@ THREADS = 4
 #: Deeper than any reorganisation that is made here.
 CONFIRMATIONS = 6
 DEEPEST = 3
-PATIENCE = 180.0
+PATIENCE = 600.0
 LOT_TONNES = 40
 SPARE_ACCOUNT = 9
 GAS_MONEY = hex(5 * 10**18)

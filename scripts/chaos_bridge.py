@@ -45,7 +45,13 @@ from backend.domain.registry_answers import AnswerState  # noqa: E402
 from backend.domain.registry_requests import SerialRange  # noqa: E402
 from backend.domain.retirements import RetirementDetails  # noqa: E402
 from backend.domain.serials import Interval  # noqa: E402
-from backend.errors import CausewayError, InvalidValue, LocalError, ServiceError  # noqa: E402
+from backend.errors import (  # noqa: E402
+    CausewayError,
+    ChainRejected,
+    InvalidValue,
+    LocalError,
+    ServiceError,
+)
 from scripts.chaos import (  # noqa: E402
     CONFIRMATIONS,
     DEEPEST,
@@ -57,7 +63,7 @@ from scripts.chaos import (  # noqa: E402
     judged,
 )
 from tests.bridge.agreement import KINDS, SPAN, Issued, differences  # noqa: E402
-from tests.bridge.chaos import DELIVERY_PERIOD, FAULTS  # noqa: E402
+from tests.bridge.chaos import FAULTS  # noqa: E402
 from tests.indexer.world import VCS, a_class  # noqa: E402
 from tests.store.rows import row, save  # noqa: E402
 
@@ -106,6 +112,8 @@ class Holders:
     desks: list[Desk] = field(default_factory=list)
     wallets: list[Key] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    #: What holders were told when they could not take back what was rejected.
+    refused: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop_at: float = float("inf")
 
@@ -316,27 +324,29 @@ class Holders:
             self.refund(flow_id, holder, number)
 
     def refund(self, flow_id: str, holder: str, number: int) -> None:
-        """By the holder, in the way that is allowed now; nothing when none is."""
+        """By the holder, when the delivery is rejected."""
         key = next(one for one in self.wallets if one.address.lower() == holder.lower())
 
         def step(context: Context) -> None:
             now = context.bridge.deliveries.on_chain(flow_id)
-            if now.phase.state in (State.REJECTED, State.REQUESTED):
+            if now.phase.state is not State.REJECTED:
+                return
+            try:
                 with self.load.gate:
                     do_refund(context, int(flow_id), key, f"refund:{flow_id}:{number}")
+            except (InvalidValue, ChainRejected) as error:
+                # A reorganisation took back what allowed it: asked anew next time.
+                with self.lock:
+                    self.refused[error.message[:120]] += 1
 
-        try:
-            self.again(step)
-        except (InvalidValue, CausewayError):
-            # Not yet, or a reorganisation took back what allowed it: asked anew next time.
-            return
+        self.again(step)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
 
     def finish(self, seconds: float) -> None:
         """Close every opened tonne and wait until every flow has ended."""
         self.registry("PUT", "admin/faults", {})
-        dice, deadline, late = random.Random(self.seed), time.monotonic() + seconds, False
+        dice, deadline = random.Random(self.seed), time.monotonic() + seconds
         number = 1_000_000
         while True:
             number += 1
@@ -347,12 +357,6 @@ class Holders:
                 return
             if time.monotonic() > deadline:
                 raise RuntimeError("\n".join(left[:50]))
-            if not late and any(map(_is_stuck, left)) and all(map(_waits_for_deadline, left)):
-                # Retired at the registry before they were begun: refunded at their deadline.
-                late = True
-                self.done["refunded at the deadline"] += sum(map(_is_stuck, left))
-                self.again(lambda c: c.rpc.call("evm_increaseTime", DELIVERY_PERIOD))
-                self.again(lambda c: c.rpc.call("evm_mine"))
             time.sleep(1.0)
 
     def close(self, desk: Desk, number: int) -> bool:
@@ -390,17 +394,6 @@ class Holders:
         return self.again(step)
 
 
-def _is_stuck(flow: str) -> bool:
-    """Whether an open flow, in words, is a delivery that cannot be begun."""
-    return flow.startswith("delivery") and "in no live block" in flow
-
-
-def _waits_for_deadline(flow: str) -> bool:
-    """Whether an open flow, in words, can end only by a refund at a delivery's deadline."""
-    said = ("in no live block", "which is open", "is not in the accounts' inventory")
-    return flow.startswith("certificate") or any(words in flow for words in said)
-
-
 def _reference(parts: Any, flow_id: str) -> str | None:
     """The registry's reference of a transfer that waits for a buyer who answers by hand."""
     for one in parts.requests.of_flow("delivery", flow_id):
@@ -420,7 +413,6 @@ class Trouble(threading.Thread):
         self.dice.shuffle(self.events)
         self.done: Counter[str] = Counter()
         self.ended = threading.Event()
-        self.reorganised_at = 0.0
 
     def run(self) -> None:
         while self.events and not self.ended.wait(self.dice.uniform(3.0, 12.0)):
@@ -430,19 +422,9 @@ class Trouble(threading.Thread):
 
     def kill(self) -> bool:
         name = "worker" if self.dice.random() < 0.5 else self.dice.choice(OTHERS)
-        if name in ("anvil", "supervisor") and not self.is_saved():
-            return False
         killed = self.system.kill(name)
         self.done[f"killed {name}"] += killed
         return killed
-
-    def is_saved(self) -> bool:
-        """Whether the local chain was saved since it was reorganised last. An Anvil that comes back
-        with what was replaced cannot take it back: it has no older states. Other people's chains
-        do not die with us.
-        """
-        saved = (path.stat().st_mtime for path in (self.system.home / "anvil").glob("*.meta.json"))
-        return max(saved, default=0.0) > self.reorganised_at + 5
 
     def reorganise(self) -> bool:
         """Between two requests, the worker held still: an Anvil that is mining meanwhile loses
@@ -465,7 +447,6 @@ class Trouble(threading.Thread):
             if worker is not None:
                 _go_on(worker)
         self.done["reorganisations"] += 1
-        self.reorganised_at = time.time()
         return True
 
 
@@ -526,6 +507,7 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
             "seconds_to_the_end": round(time.monotonic() - loaded, 1),
             "classes": len(holders.desks),
             "requests": dict(holders.done),
+            "refunds_refused": dict(holders.refused),
             "flows": holders.counts(),
             "repeats": load.repeats,
             "chain_blocks": context.rpc.block_number(),

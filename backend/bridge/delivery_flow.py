@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.bridge import unconfirmed
 from backend.bridge.holdings import Found
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
 from backend.bridge.permits import Permits
@@ -43,6 +44,7 @@ class DeliveryFlow:
     def __init__(self, parts: Parts, permits: Permits) -> None:
         self._parts = parts
         self._permits = permits
+        self._periods: Periods | None = None
 
     def discover(self, final_block: int) -> int:
         """Take up requests of final chain blocks; returns how many were new."""
@@ -70,13 +72,15 @@ class DeliveryFlow:
         """State and times by the contract itself."""
         contracts = self._parts.services.contracts
         found = contracts.read("Deliveries", "delivery", int(delivery_id))
-        periods = contracts.read("Deliveries", "periods")
+        if self._periods is None:
+            # Immutable in the contract.
+            self._periods = Periods(*contracts.read("Deliveries", "periods").values())
         phase = Phase(
             State(found["state"]), found["requestedAt"], found["begunAt"], found["expiresAt"]
         )
         return OnChain(
             phase,
-            Periods(*periods.values()),
+            self._periods,
             bool(found["broken"]),
         )
 
@@ -84,7 +88,10 @@ class DeliveryFlow:
         """One step. `custodian`: the key that may begin and dispatch, if this machine has one."""
         now = self.on_chain(flow.id)
         state = now.phase.state
-        if state is State.FINALISED:
+        begins = state in (State.REQUESTED, State.BEGUN, State.DISPATCHED)
+        if begins and flow.content.get("statement"):
+            self._follow_statement(flow)
+        elif state is State.FINALISED:
             self._parts.flows.move(flow, "finalised", ended=True)
             self._hurry_retirements(flow)
         elif state in (State.REFUNDED, State.REFUNDED_DISPUTED):
@@ -112,7 +119,7 @@ class DeliveryFlow:
             return
         # Before the chain and long before the registry: what cannot end well is never begun, so
         # the holder has the ordinary refund at the deadline.
-        if self._is_barred(flow) or self._allowed_holding(flow) is None:
+        if self._is_barred(flow) or self._allowed_holding(flow, now) is None:
             return
         if custodian is None:
             reason = "a custodian has to begin it: causeway delivery begin"
@@ -126,12 +133,12 @@ class DeliveryFlow:
         recipient = str(flow.content["recipient"])
         return self._wait_barred(flow, self._permits.bars_to_delivering(programme, recipient))
 
-    def _allowed_holding(self, flow: Flow) -> Found | None:
+    def _allowed_holding(self, flow: Flow, now: OnChain) -> Found | None:
         """The block that has all of the serials and that they may leave; None when it waits."""
         serials = serials_of(flow)
         found = self._parts.holdings.holding(serials)
         if found is None or found.serials != serials:
-            self._not_there(flow)
+            self._not_there(flow, now)
             return None
         account, recipient = found.account.account, str(flow.content["recipient"])
         asked = SerialRange.of(serials)
@@ -155,8 +162,8 @@ class DeliveryFlow:
         self._parts.flows.wait(flow, SLOW_SECONDS, f"the holder may refund when due: {detail}")
         return True
 
-    def _not_there(self, flow: Flow) -> None:
-        """Serials that no connected account holds whole: not begun, so the holder can refund."""
+    def _not_there(self, flow: Flow, now: OnChain) -> None:
+        """Serials that no connected account holds whole, and of which no transfer was asked."""
         serials = serials_of(flow)
         with self._parts.database.read() as connection:
             account_id = consumed.account_of(connection, serials)
@@ -164,16 +171,32 @@ class DeliveryFlow:
             reason = "no registry is connected: causeway delivery begin, then dispatch"
             self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return
-        self._parts.breaks.report(
-            f"delivery {flow.id} serials-missing",
-            "serials-missing",
-            f"{serials} of delivery {flow.id} lies in no live block of the trust accounts",
-            {"serials": str(serials)},
-            flow_kind=flow.kind,
-            flow=flow.id,
-            class_id=flow.class_id,
-        )
-        self._parts.flows.wait(flow, SLOW_SECONDS, "its serials are in no live block")
+        taken = self._retired_instead(serials, flow.class_id)
+        if taken is not None and now.phase.state is not State.DISPATCHED:
+            self._reject(flow, taken, "its serials were retired before they were transferred")
+            return
+        if not unconfirmed.unanswered_tonnes(self._parts.database, flow.class_id or 0):
+            self._parts.breaks.report(
+                f"delivery {flow.id} serials-missing",
+                "serials-missing",
+                f"{serials} of delivery {flow.id} lies in no live block of the trust accounts",
+                {"serials": str(serials)},
+                flow_kind=flow.kind,
+                flow=flow.id,
+                class_id=flow.class_id,
+            )
+        # Soon: the registry may have retired them for an instruction whose answer is still to come.
+        self._parts.flows.wait(flow, POLL_SECONDS, "its serials are in no live block")
+
+    def _retired_instead(self, serials: Interval, class_id: int | None) -> Answer | None:
+        """The registry's word that it retired some of the serials: it chose them itself. What it
+        was asked to retire stays live instead, so the holder is refunded, and at once.
+        """
+        assert class_id is not None
+        for answer in unconfirmed.retired(self._parts.database, class_id):
+            if any(part.interval.overlaps(serials) for part in answer.serials):
+                return answer
+        return None
 
     def _send(self, flow: Flow, function: str, args: tuple[Any, ...], custodian: Key) -> None:
         """A custodian's call, once: the contract refuses the second."""
@@ -196,18 +219,15 @@ class DeliveryFlow:
         if not begun:
             self._parts.flows.wait(flow, POLL_SECONDS, "begun, and not yet final")
             return
-        if flow.content.get("statement"):
-            self._follow_statement(flow)
-            return
         serials = serials_of(flow)
         held = self._held_request(flow)
         if held is None:
             # Begun by hand, or what was allowed then no longer is.
-            found = None if self._is_barred(flow) else self._allowed_holding(flow)
+            found = None if self._is_barred(flow) else self._allowed_holding(flow, now)
             if found is None:
                 return
             request = TransferRequest(
-                f"dlv-{self._parts.services.chain_id}-{flow.id}",
+                transfer_reference(self._parts.services.chain_id, flow.id),
                 found.account.account,
                 SerialRange.of(serials),
                 str(flow.content["recipient"]),
@@ -244,7 +264,7 @@ class DeliveryFlow:
         if answer.state is AnswerState.DONE:
             self._finalise(flow, answer)
         elif answer.state in (AnswerState.REJECTED, AnswerState.EXPIRED, AnswerState.REFUSED):
-            self._reject(flow, answer)
+            self._reject(flow, answer, answer.reason or answer.state.value)
         elif answer.state is AnswerState.ACCEPTED:
             self._dispatch(flow, now, answer, custodian)
         else:
@@ -279,9 +299,8 @@ class DeliveryFlow:
         )
         self._state(flow, "Finalisation", done.message(), "delivered")
 
-    def _reject(self, flow: Flow, answer: Answer) -> None:
-        reason = (answer.reason or answer.state.value)[:200]
-        refused = Rejection(int(flow.id), reason, answer.evidence)
+    def _reject(self, flow: Flow, answer: Answer, reason: str) -> None:
+        refused = Rejection(int(flow.id), reason[:200], answer.evidence)
         self._state(flow, "Rejection", refused.message(), "refused")
 
     def _state(self, flow: Flow, kind: str, message: Mapping[str, Any], state: str) -> None:
@@ -289,14 +308,15 @@ class DeliveryFlow:
             kind, message, flow=(DELIVERY, flow.id), class_id=flow.class_id
         )
         content = {**flow.content, "statement": drafted.id}
-        self._parts.flows.move(flow, state, content=content, wait=POLL_SECONDS)
+        self._parts.flows.move(flow, state, content=content, wait=SLOW_SECONDS)
 
     def _follow_statement(self, flow: Flow) -> None:
         held = self._parts.statements.stored.get(str(flow.content["statement"]))
         if held.state is StatementState.FAILED:
             self._parts.break_off(flow, "statement-failed", held.reason or "", {"id": held.id})
         else:
-            self._parts.flows.wait(flow, POLL_SECONDS, held.reason)
+            # Looked at again as soon as it is recorded.
+            self._parts.flows.wait(flow, SLOW_SECONDS, held.reason)
 
     def _refunded(self, flow: Flow, state: State) -> None:
         """The holder has the tokens again. What the registry did all the same is a break."""
@@ -367,6 +387,11 @@ class DeliveryFlow:
         )
         detail = f"delivery {flow.id} was refunded and delivered: {answer.registry_reference}"
         self._parts.break_off(flow, "paid-twice", detail, {"answer": answer.as_json()})
+
+
+def transfer_reference(chain_id: int, delivery_id: str) -> str:
+    """The reference of a delivery's transfer at the registry."""
+    return f"dlv-{chain_id}-{delivery_id}"
 
 
 def serials_of(flow: Flow) -> Interval:

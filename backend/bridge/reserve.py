@@ -16,12 +16,12 @@ import orjson
 import structlog
 from eth_utils.crypto import keccak
 
+from backend.bridge import unconfirmed
 from backend.bridge.approvals import Services
 from backend.bridge.holdings import Held, Holding, Holdings
 from backend.bridge.statements import SignedStatements
 from backend.domain.coverage import Coverage, coverage_of
 from backend.domain.positions import Positions
-from backend.domain.registry_answers import AnswerState
 from backend.domain.reserve import (
     ClassReserve,
     Liabilities,
@@ -34,7 +34,6 @@ from backend.domain.serials import Interval, merge, subtract
 from backend.errors import InvalidValue, NotEnough, NotFound, ServiceError
 from backend.store.breaks import Breaks
 from backend.store.database import Connection
-from backend.store.flows import UNCONFIRMED, flows_at
 from backend.store.holdings import imported_classes, imports_done
 from backend.store.queries.backing import (
     ClassBacking,
@@ -42,8 +41,8 @@ from backend.store.queries.backing import (
     liabilities_at,
     registered_parts,
 )
+from backend.store.queries.lookup import position_map
 from backend.store.queries.reading import chain_head
-from backend.store.registry_requests import RegistryRequests
 from backend.store.reserve_trees import ReserveTrees, StoredTrees, newest_recorded
 from backend.store.statements import Statement, StatementState
 
@@ -179,8 +178,7 @@ class ReserveKeeper:
         for class_id, found in built.coverage.items():
             if not found.shortfall:
                 continue
-            known = self._retired_unconfirmed(class_id)
-            missing = subtract([piece.serials for piece in found.missing], known)
+            missing = self._unexplained(class_id, [piece.serials for piece in found.missing])
             if not missing:
                 continue
             pieces = [str(serials) for serials in missing]
@@ -194,23 +192,27 @@ class ReserveKeeper:
                 class_id=class_id,
             )
 
-    def _retired_unconfirmed(self, class_id: int) -> list[Interval]:
-        """Serials that a registry chose for retirements whose confirmation is under way.
+    def _unexplained(self, class_id: int, missing: Sequence[Interval]) -> list[Interval]:
+        """Missing serials that no retirement under way accounts for.
 
-        Until the chain exchanges them they are missing, and those that were asked for are there.
+        A registry that chooses has taken others than it was asked for; the chain exchanges them
+        with the confirmation. What it was asked and we have not heard of, it may have taken too:
+        the next report judges then. And a confirmation counts from the newest chain block on, not
+        from the final one that the report is over.
         """
-        with self._services.database.read() as connection:
-            flows = flows_at(connection, "retirement", class_id, UNCONFIRMED)
-        requests = RegistryRequests(self._services.database)
-        answers = [
-            requests.get(str(flow.content["reference"])).answer for flow in flows if not flow.ended
+        database = self._services.database
+        if sum(one.tonnes for one in missing) <= unconfirmed.unanswered_tonnes(database, class_id):
+            return []
+        said = unconfirmed.retired(database, class_id, recorded=True)
+        with database.read() as connection:
+            positions = position_map(connection, class_id)
+        settled = [
+            piece.serials
+            for first, end in positions.confirmed
+            for piece in positions.pieces(first, end)
         ]
-        return merge(
-            part.interval
-            for answer in answers
-            if answer is not None and answer.state is AnswerState.DONE
-            for part in answer.serials
-        )
+        known = [part.interval for answer in said for part in answer.serials]
+        return subtract(missing, merge([*known, *settled]))
 
     def trees(self, report_id: str) -> StoredTrees:
         """The trees of a draft or a report; raises NotFound."""

@@ -60,6 +60,16 @@ class RetirementFlow:
             runs = consumed.settled_runs(connection, flow.class_id)
         return sum(max(0, min(end, r.end) - max(first, r.first)) for r in runs) == end - first
 
+    def look_again(self, class_id: int, first: int) -> None:
+        """A confirmation is recorded: its retirement has ended, and those whose serials were taken
+        instead may find what the chain exchanged for them.
+        """
+        self._parts.flows.hurry(RETIREMENT, f"{class_id}:{first}")
+        with self._parts.database.read() as connection:
+            waiting = flows_at(connection, RETIREMENT, class_id, ("planned",))
+        for one in waiting:
+            self._parts.flows.hurry(one.kind, one.id)
+
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, flow: Flow) -> None:
@@ -141,7 +151,8 @@ class RetirementFlow:
         with self._parts.database.read() as connection:
             others = flows_at(connection, RETIREMENT, flow.class_id, UNCONFIRMED)
         if others:
-            self._parts.flows.wait(flow, POLL_SECONDS, reason)
+            # Looked at again as soon as one of them is confirmed.
+            self._parts.flows.wait(flow, SLOW_SECONDS, reason)
             return
         looks = int(flow.content.get("missing", 0)) + 1
         if looks > MAX_MISSING:
@@ -233,7 +244,7 @@ class RetirementFlow:
             retirement, services.chain_id, self._parts.confirmations.domain.contract
         )
         content = {**flow.content, "confirmation": drafted.id}
-        self._parts.flows.move(flow, "confirming", content=content, wait=POLL_SECONDS)
+        self._parts.flows.move(flow, "confirming", content=content, wait=SLOW_SECONDS)
 
     def _waits_for_delivery(
         self, flow: Flow, retirement: RegistryRetirement, answer: Answer
@@ -277,7 +288,8 @@ class RetirementFlow:
                 flow, "confirmation-failed", held.reason or "", {"confirmation": held.id}
             )
         elif held.state is not ConfirmationState.RECORDED:
-            self._parts.flows.wait(flow, POLL_SECONDS, held.reason)
+            # Looked at again as soon as it is.
+            self._parts.flows.wait(flow, SLOW_SECONDS, held.reason)
         # Recorded: `_is_settled` ends the flow when the index has it.
         else:
             self._parts.flows.wait(flow, POLL_SECONDS)

@@ -12,6 +12,7 @@ from backend.bridge.confirmations import Confirmations
 from backend.bridge.delivery_flow import DELIVERY, DeliveryFlow
 from backend.bridge.deposit_flow import DEPOSIT, DepositFlow
 from backend.bridge.holdings import ConnectedAccount, Holdings
+from backend.bridge.looks import Looks
 from backend.bridge.move_flow import MOVE, MoveFlow
 from backend.bridge.parts import Parts
 from backend.bridge.permits import Permits
@@ -26,8 +27,10 @@ from backend.chain.sender import Sender
 from backend.errors import CausewayError, Conflict
 from backend.registries.custody_file import Custody, load_custody
 from backend.store.custody import Custody as CustodyStore
+from backend.store.custody import StoredConfirmation, StoredReceipt
 from backend.store.database import Database
 from backend.store.flows import Flow
+from backend.store.statements import Statement
 from backend.store.transactions import PostgresTransactionLog
 from backend.store.trust_accounts import record_trusts
 
@@ -81,6 +84,7 @@ class Bridge:
         self.deliveries = DeliveryFlow(self.parts, self.permits)
         self.deposits = DepositFlow(self.parts, self.permits)
         self.signers = Signers(self.parts, signing_keys)
+        self._looks = Looks(database)
 
     # ── what is open ─────────────────────────────────────────────────────────────────────────
 
@@ -97,10 +101,11 @@ class Bridge:
 
     def open_flows(self) -> list[tuple[str, str]]:
         """(kind, id) of everything that has not ended and is due: the sweeper's list."""
-        flows = [(RECEIPT, held.id) for held in self._custody.open_receipts()]
-        flows += [(CONFIRMATION, held.id) for held in self._custody.open_confirmations()]
-        flows += [(STATEMENT, held.id) for held in self.statements.stored.open()]
-        return flows + self.parts.flows.due()
+        drafts: list[tuple[str, StoredReceipt | StoredConfirmation | Statement]] = []
+        drafts += [(RECEIPT, held) for held in self._custody.open_receipts()]
+        drafts += [(CONFIRMATION, held) for held in self._custody.open_confirmations()]
+        drafts += [(STATEMENT, held) for held in self.statements.stored.open()]
+        return self._looks.due(drafts) + self.parts.flows.due()
 
     def advance(self, kind: str, subject: str, payer: Key) -> None:
         """One step of one flow; harmless to repeat."""
@@ -109,17 +114,26 @@ class Bridge:
         elif kind == CONFIRMATION:
             if self.confirmations.is_recorded(subject):
                 # Before it counts as done, here and below: no crash comes between.
-                self.certificates.look_again(
-                    self._custody.confirmation(subject).retirement.class_id
-                )
+                retirement = self._custody.confirmation(subject).retirement
+                self.certificates.look_again(retirement.class_id)
+                self.retirements.look_again(retirement.class_id, retirement.first_position)
             self.confirmations.advance(subject, payer)
         elif kind == STATEMENT:
             held = self.statements.stored.get(subject)
-            if held.type == "MadeGood" and self.statements.is_recorded(held):
-                self.certificates.look_again(int(held.content["classId"]))
+            if held.flow_kind or held.type == "MadeGood":
+                self._tell(held)
             self.statements.advance(subject, payer)
         else:
             self._advance_flow(self.parts.flows.get(kind, subject))
+
+    def _tell(self, held: Statement) -> None:
+        """Who waits for a statement looks again once it is recorded."""
+        if not self.statements.is_recorded(held):
+            return
+        if held.type == "MadeGood":
+            self.certificates.look_again(int(held.content["classId"]))
+        if held.flow_kind and held.flow:
+            self.parts.flows.hurry(held.flow_kind, held.flow)
 
     def _advance_flow(self, flow: Flow) -> None:
         if flow.ended:

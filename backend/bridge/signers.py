@@ -7,9 +7,12 @@ substitutes, deposits without a registry to ask) no machine signs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
+from backend.bridge import unconfirmed
+from backend.bridge.delivery_flow import serials_of, transfer_reference
 from backend.bridge.parts import Parts
 from backend.chain.keys import Key
 from backend.domain.registry_answers import Answer, AnswerState
@@ -41,10 +44,11 @@ class Signers:
         for receipt in receipts:
             if receipt.id in deposits:
                 made += self._sign(receipt.id, receipt.approvals, keys, self._receipt, receipt)
-        for confirmation in self._custody.open_confirmations():
-            made += self._sign(
-                confirmation.id, confirmation.approvals, keys, self._confirmation, confirmation
-            )
+        confirmations = self._custody.open_confirmations()
+        asked = self._asked() if confirmations else {}
+        for confirmation in confirmations:
+            check = partial(self._confirmation, asked.get(confirmation.id))
+            made += self._sign(confirmation.id, confirmation.approvals, keys, check, confirmation)
         for statement in self._parts.statements.stored.open():
             made += self._sign(statement.id, statement.approvals, keys, self._statement, statement)
         return made
@@ -53,6 +57,15 @@ class Signers:
         """Receipts that follow from deposits seen at a registry."""
         flows = self._parts.flows.of_kind("deposit", only_open=True)
         return {str(flow.content["receipt"]) for flow in flows if "receipt" in flow.content}
+
+    def _asked(self) -> dict[str, str]:
+        """What was asked of registries, by the confirmation that follows from it."""
+        flows = self._parts.flows.of_kind("retirement", only_open=True)
+        return {
+            str(flow.content["confirmation"]): str(flow.content["reference"])
+            for flow in flows
+            if "confirmation" in flow.content
+        }
 
     def _sign(
         self,
@@ -102,18 +115,18 @@ class Signers:
             return lambda key: self._parts.receipts.sign(held.id, key)
         return "no registry is connected to its account: a person signs"
 
-    def _confirmation(self, held: StoredConfirmation) -> Callable[[Key], object] | str:
-        for flow in self._parts.flows.of_kind("retirement", only_open=True):
-            if flow.content.get("confirmation") != held.id:
-                continue
-            answer = self._ask(str(flow.content["reference"]))
-            said = [str(part) for part in answer.serials]
-            wanted = [str(one) for one in held.retirement.actual]
-            same = answer.registry_reference == held.retirement.registry_reference
-            if answer.state is not AnswerState.DONE or not same or said != wanted:
-                return f"the registry says {answer.state} {answer.registry_reference}: {said}"
-            return lambda key: self._parts.confirmations.sign(held.id, key)
-        return "no registry was asked by us: a person signs"
+    def _confirmation(
+        self, reference: str | None, held: StoredConfirmation
+    ) -> Callable[[Key], object] | str:
+        if reference is None:
+            return "no registry was asked by us: a person signs"
+        answer = self._ask(reference)
+        said = [str(part) for part in answer.serials]
+        wanted = [str(one) for one in held.retirement.actual]
+        same = answer.registry_reference == held.retirement.registry_reference
+        if answer.state is not AnswerState.DONE or not same or said != wanted:
+            return f"the registry says {answer.state} {answer.registry_reference}: {said}"
+        return lambda key: self._parts.confirmations.sign(held.id, key)
 
     def _statement(self, held: Statement) -> Callable[[Key], object] | str:
         if held.type == "ReserveReport":
@@ -126,7 +139,7 @@ class Signers:
             one.request.reference for one in self._parts.requests.of_flow(held.flow_kind, held.flow)
         ]
         if not references:
-            return "no registry was asked by us: a person signs"
+            return self._never_asked(held)
         answer = self._ask(references[-1])
         if held.type == "Finalisation":
             true = answer.state is AnswerState.DONE
@@ -137,6 +150,26 @@ class Signers:
         if not true:
             return f"the registry says {answer.state} {answer.registry_reference}"
         return lambda key: self._parts.statements.sign(held.id, key)
+
+    def _never_asked(self, held: Statement) -> Callable[[Key], object] | str:
+        """A rejection of what no registry was asked to transfer, and none ever can: the registry
+        itself says that it knows of no transfer, and that it retired the serials.
+        """
+        if held.type != "Rejection":
+            return "no registry was asked by us: a person signs"
+        flow = self._parts.flows.get("delivery", str(held.flow))
+        reference = transfer_reference(self._parts.services.chain_id, flow.id)
+        assert flow.class_id is not None
+        for answer in unconfirmed.retired(self._parts.database, flow.class_id):
+            said = self._ask(answer.reference)
+            retired = any(part.interval.overlaps(serials_of(flow)) for part in said.serials)
+            asked = self._parts.requests.get(answer.reference).request
+            account = self._parts.holdings.by_text(str(asked.account))
+            if said.state is AnswerState.DONE and retired:
+                if account.client.look_up(reference) is not None:
+                    return f"the registry knows {reference}"
+                return lambda key: self._parts.statements.sign(held.id, key)
+        return "no registry says that it retired its serials: a person signs"
 
     def _report(self, held: Statement) -> Callable[[Key], object] | str:
         """Built anew from the registries and the chain: the same classes, nothing covered more."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 
 from backend.domain.deliveries import State
-from backend.store.flows import Flow
 from tests.bridge.agreement import Issued, differences
 from tests.bridge.scene import TRUST, Desk, Scene
 
@@ -28,7 +27,6 @@ FAULTS = {
     "repeated": 200,
     "stale": 100,
 }
-DELIVERY_PERIOD = 10 * 86_400 + 60
 CLASSES = 4
 LOT = 400
 #: The registry is killed once in so many actions.
@@ -45,8 +43,6 @@ class Chaos:
         self.desks = [scene.desk() for _ in range(CLASSES)]
         self.issued: dict[int, int] = {}
         self.flows = 0
-        #: Whether the time has passed at which holders take back what was not begun.
-        self.late = False
 
     def run(self, flows: int) -> None:
         """Lots first, then so many retirements, deliveries and further deposits."""
@@ -104,17 +100,8 @@ class Chaos:
         """Holders take back what was rejected."""
         for flow in self.scene.bridge.parts.flows.of_kind("delivery", only_open=True):
             now = self.scene.bridge.deliveries.on_chain(flow.id)
-            late = self.late and now.phase.state is State.REQUESTED
-            if late or now.phase.state is State.REJECTED:
+            if now.phase.state is State.REJECTED:
                 self.desks[0].refund(flow.id)
-
-    def pass_deadline(self, deliveries: list[Flow]) -> None:
-        """What was retired at the registry before it was begun is refunded at its deadline."""
-        stuck = [one for one in deliveries if "in no live block" in (one.reason or "")]
-        if not self.late and stuck and len(stuck) == len(deliveries):
-            self.late = True
-            self.scene.world.rpc.call("evm_increaseTime", DELIVERY_PERIOD)
-            self.scene.world.rpc.call("evm_mine")
 
     def finish(self, seconds: float = 300.0) -> None:
         """Close every opened tonne, then step until nothing is open."""
@@ -130,7 +117,6 @@ class Chaos:
             kinds = ("certificate", "retirement", "delivery", "deposit")
             flows = self.scene.bridge.parts.flows
             left = [one for kind in kinds for one in flows.of_kind(kind, only_open=True)]
-            self.pass_deadline([one for one in left if one.kind == "delivery"])
             return not left
 
         self.scene.settle(nothing_open, seconds)

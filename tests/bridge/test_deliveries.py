@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.domain.capabilities import QUESTIONS
 from backend.domain.deliveries import Refund, State
 from backend.domain.registry_requests import SerialRange
 from backend.domain.serials import Interval
+from backend.registries.clients.http import HttpRegistryClient
 from tests.bridge.conftest import Forbid
 from tests.bridge.scene import BUYER, Desk, Scene, breaks_of, done
 from tests.indexer.world import VCS
@@ -95,6 +98,33 @@ def test_l2_serials_of_a_delivery_that_the_registry_retired_are_confirmed_after_
     desk.refund(number)
     assert scene.ended("certificate", certificate).state == "confirmed"
     assert desk.confirmed() == [Interval(VCS, 1, 2)]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_l8_a_delivery_whose_serials_the_registry_retired_itself_is_rejected_and_refunded_at_once(
+    scene: Scene, desk: Desk, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 10))
+    # The worker has not seen the request yet when the registry chooses its serials for a
+    # retirement that was asked of others.
+    monkeypatch.setattr(scene.bridge.deliveries, "discover", lambda final: 0)
+    number = desk.deliver(5)
+    if begun:
+        custodian = scene.world.keys["custodian"]
+        scene.world.send_all([scene.world.sign(custodian, "Deliveries", "begin", int(number))])
+    scene.clerk.says = lambda request: HttpRegistryClient.retire(
+        scene.clerk, replace(request, serials=SerialRange.of(desk.serials(2, 3)))
+    )
+    certificate = desk.retire(2_000)
+    scene.settle(lambda: breaks_of(scene, desk) == ["retired-in-delivery"])
+    monkeypatch.undo()
+    scene.settle(lambda: delivery(scene, number) is State.REJECTED)
+    assert not scene.bridge.parts.requests.of_flow("delivery", number)
+    desk.refund(number)
+    assert scene.ended("certificate", certificate).state == "confirmed"
+    assert scene.ended("delivery", number).state == "refunded"
+    assert desk.confirmed() == [Interval(VCS, 2, 3)]
+    assert breaks_of(scene, desk) == ["retired-in-delivery"]
 
 
 def test_l8_a_delivery_that_the_programme_forbids_is_never_begun_and_waits_for_its_refund(

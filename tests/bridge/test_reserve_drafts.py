@@ -82,7 +82,8 @@ def test_a_report_that_is_due_is_not_renewed_with_one_of_the_same_age(
     built: list[Any] = []
     build = keeper.build
     monkeypatch.setattr(keeper, "build", lambda *held: built.append(held) or build(*held))
-    assert [keeper.tend() for _ in range(3)] == [None, None, None]
+    for _ in range(3):
+        assert keeper.tend() is None
     assert len(built) == 1
     monkeypatch.setattr(reserve, "REBUILD_SECONDS", 0)
     monkeypatch.setattr(

@@ -48,7 +48,7 @@ class SimulatorProcess:
                 return
             except httpx.TransportError:
                 time.sleep(0.05)
-        raise AssertionError(f"no answer after 30 s: {self._log.read_text()}")
+        raise AssertionError(f"no answer after 120 s: {self._log.read_text()}")
 
     def kill(self) -> None:
         """kill -9."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,13 @@ def confirmation_is_recorded(connection: Connection, confirmation_id: str) -> bo
     table = tables.registry_confirmations
     query = select(table.c.confirmation_id).where(table.c.confirmation_id == confirmation_id)
     return connection.execute(query).first() is not None
+
+
+def recorded_confirmations(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of the registry confirmations that the index has."""
+    table = tables.registry_confirmations
+    query = select(table.c.confirmation_id).where(table.c.confirmation_id.in_(list(ids)))
+    return set(connection.execute(query).scalars())
 
 
 def position_map(connection: Connection, class_id: int) -> PositionMap:
