@@ -7,15 +7,13 @@ steps may be done in any order, and two at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from psycopg import sql
 from sqlalchemy import Connection
 
-from backend.domain.credits import BlockRecord
 from backend.domain.serials import Series
-from backend.store.block_rows import record_of
 from backend.store.copying import copy_lines
 from backend.store.database import raw
 
@@ -138,20 +136,6 @@ class Staging:
             {"series": series_id, "step": STEP_ROWS},
         )
         return [row[0] for row in found][1:]
-
-    def records(
-        self, connection: Connection, series: Mapping[int, Series], condition: str, values: Any
-    ) -> list[BlockRecord]:
-        """Staged rows `s` that meet a condition, as records."""
-        found = raw(connection).execute(
-            self.sql(
-                "SELECT s.row, s.line, s.series_id, s.first, s.last, s.kind, s.programme,"
-                " s.project, s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status,"
-                " s.labels, s.facts FROM {rows} s " + condition
-            ),
-            values,
-        )
-        return [record_of(series, row) for row in found]
 
 
 def series_of(connection: Connection, ids: Sequence[int]) -> dict[int, Series]:

@@ -35,8 +35,8 @@ from backend.store.entries import (
     stage_entries,
     volume_line,
 )
-from backend.store.import_checks import WITHIN, judge, parameters
-from backend.store.import_rows import Bounds, Rival, Staging, series_of
+from backend.store.import_checks import judge, under_review
+from backend.store.import_rows import Bounds, Rival, Staging
 from backend.store.retired_in_trust import record_retired_in_trust
 
 #: A report lists at most this many rejected rows; all of them are in `import_rejections`.
@@ -344,7 +344,7 @@ class _Reading:
             return connection.execute(select(table).where(table.c.id == self._row.id)).one()
 
 
-_NEW = f"""
+_NEW = """
     INSERT INTO registry_blocks (series_id, block, kind, programme, project, project_name,
         vintage_start, vintage_end, batch, status, cohort, vocabulary, labels, unmapped, facts,
         source, first_import, last_import)
@@ -353,10 +353,8 @@ _NEW = f"""
         s.labels, s.unmapped, s.facts,
         jsonb_build_object('file', %(file)s::text, 'row', s.row, 'line', s.line),
         %(import)s, %(import)s
-      FROM {{rows}} s WHERE {WITHIN} AND NOT EXISTS (SELECT FROM verdicts v WHERE v.row = s.row)
-     ORDER BY s.series_id, s.first
+      FROM judged s WHERE s.verdict = 'new'
 """
-_UNDER_REVIEW = f"JOIN verdicts v ON v.row = s.row AND v.verdict = 'review' WHERE {WITHIN}"
 
 
 class _Merge:
@@ -413,7 +411,6 @@ class _Merge:
 
     def _step(self, number: int, bounds: Bounds) -> tuple[dict[str, int], dict[str, int]]:
         """One step in one transaction; what it came to, and where its time went."""
-        values = parameters(bounds)
         clock = _Clock({})
         with self._database.begin() as connection:
             driver = raw(connection)
@@ -422,9 +419,9 @@ class _Merge:
             with clock.measure("store"):
                 counts = dict.fromkeys(_COUNTS, 0) | {"unchanged": found["same"]}
                 if found["review"]:
-                    self._review(connection, values, counts)
-                named = values | {"file": self._row.file_name, "import": self._row.id}
-                counts["new"] += driver.execute(self._staging.sql(_NEW), named).rowcount
+                    self._review(connection, counts)
+                named = {"file": self._row.file_name, "import": self._row.id}
+                counts["new"] += driver.execute(_NEW, named).rowcount
                 counts["contradictions"] += record_retired_in_trust(
                     connection, self._row.id, bounds
                 )
@@ -434,26 +431,11 @@ class _Merge:
             )
         return counts, clock.spent
 
-    def _review(
-        self, connection: Connection, values: Mapping[str, Any], counts: dict[str, int]
-    ) -> None:
+    def _review(self, connection: Connection, counts: dict[str, int]) -> None:
         """What is not plain, by the rules themselves."""
-        driver = raw(connection)
-        series = series_of(
-            connection,
-            [
-                row[0]
-                for row in driver.execute(
-                    self._staging.sql(
-                        f"SELECT DISTINCT s.series_id FROM {{rows}} s {_UNDER_REVIEW}"
-                    ),
-                    values,
-                )
-            ],
-        )
+        series, incoming = under_review(connection)
         ids = {one: number for number, one in series.items()}
         writer = RowWriter(self._row.id, self._row.file_name, ids, self._labels)
-        incoming = self._staging.records(connection, series, _UNDER_REVIEW, values)
         known = known_beside(connection, incoming, ids, series)
         planned = self._plan(known, incoming)
         apply_plan(connection, writer, planned, {piece.key: piece.record for piece in known})
