@@ -28,8 +28,8 @@ from backend.store.retired_in_trust import list_retired_in_trust
 
 _CHANGES = ("new", "unchanged", "updated", "split")
 SOME_BAD = summary.SOME_BAD
-#: So many rows are parsed, staged and committed at a time.
-BATCH_ROWS = 10_000
+#: So many rows are parsed and handed to the store at a time: few enough to stay in the caches.
+BATCH_ROWS = 1_000
 
 
 def import_export(
@@ -40,9 +40,10 @@ def import_export(
     Beyond the keys of a dry run: `import_id`, `known` (this content was imported before),
     `changes` (rows new, unchanged, updated, split), `contradictions` (the newest 200 of
     `contradictions_count`), `retired_in_trust` (those of them that show credits in trust as gone
-    while tokens stand on them), `unmapped_labels`, `milliseconds` (spent to parse, stage, check
-    and store), `duplicates` (cases of double crediting that are new or have other evidence). An
-    import that was killed goes on where it was.
+    while tokens stand on them), `unmapped_labels`, `milliseconds` (`parse`, `stage` and `seal`
+    passed one after another, then `merge`; `check` and `store` are summed over the steps that were
+    merged at once), `duplicates` (cases of double crediting that are new or have other evidence).
+    An import that was killed goes on where it was.
     """
     try:
         with open_export(path) as export:

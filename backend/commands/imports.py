@@ -129,7 +129,7 @@ def _describe_speed(document: dict[str, Any]) -> None:
         return
     rates = [
         f"{name} {rows * 1000 // spent[name]:,}"
-        for name in ("parse", "stage", "merge")
+        for name in ("parse", "stage", "seal", "merge")
         if spent.get(name)
     ]
     if rates:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from backend.errors import InvalidValue
 
@@ -49,8 +48,7 @@ class _Lines:
         del self.taken[count:]
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
+class RawRow(NamedTuple):
     """Cells of one row of a file, or the rule that it broke as a whole."""
 
     line: int

@@ -136,7 +136,7 @@ class Export:
         for record in self._source:
             rule = record.rule
             cells = record.cells
-            if not rule and (total := _control_total(record)):
+            if not rule and _is_total(cells) and (total := _control_total(record)):
                 if number >= row:
                     yield total
                 continue
@@ -151,7 +151,7 @@ class Export:
             try:
                 if not record.text.isascii() or "\0" in record.text:
                     self._check_characters(cells)
-                yield parse([cell.strip() for cell in pick(cells)], number, record.line)
+                yield parse(list(map(str.strip, pick(cells))), number, record.line)
             except InvalidValue as error:
                 yield Rejection(
                     number, record.line, error.field, _shown(str(error.value)), error.rule
@@ -174,11 +174,13 @@ class Export:
                 raise InvalidValue(column, _printable(cell), "is not UTF-8") from None
 
 
+def _is_total(cells: Sequence[str]) -> bool:
+    return cells[0].strip().casefold() == "total"
+
+
 def _control_total(record: RawRow) -> ControlTotal | None:
     """A row that says `Total` and one number, as registries close a table with."""
     cells = record.cells
-    if cells[0].strip().casefold() != "total":
-        return None
     others = [text for cell in cells[1:] if (text := cell.strip())]
     if len(others) != 1 or not _TOTAL.fullmatch(others[0]):
         return None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date
-from operator import attrgetter
 from typing import Any, LiteralString
 
 import orjson
@@ -30,8 +29,6 @@ STAGED = (
     "vintage_start", "vintage_end", "batch", "status", "cohort", "vocabulary", "labels",
     "unmapped", "facts",
 )  # fmt: skip
-_FACT_NAMES = tuple(entry.name for entry in fields(Facts))
-_fact_values = attrgetter(*_FACT_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +48,7 @@ class Labels:
 
 def facts_json(facts: Facts) -> str:
     """`Facts.as_json` as text, several times faster."""
-    found = {
-        name: value
-        for name, value in zip(_FACT_NAMES, _fact_values(facts), strict=True)
-        if value or value == 0
-    }
+    found = dict(facts.stated())
     return orjson.dumps(found).decode() if found else "{}"
 
 

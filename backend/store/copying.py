@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from psycopg import sql
+from psycopg import Copy, sql
 from sqlalchemy import Connection
 
 from backend.store.database import raw
@@ -28,17 +29,30 @@ def copy_lines(
 ) -> None:
     """Lines in COPY's text format, without their line ends; texts in them went through `escape`."""
     if lines:
-        with raw(connection).cursor() as cursor, cursor.copy(_statement(table, columns)) as copy:
+        with copying(connection, table, columns) as copy:
             # One write of everything would hold a second copy of a large range in memory.
             for start in range(0, len(lines), 20_000):
-                copy.write("\n".join(lines[start : start + 20_000]) + "\n")
+                write_lines(copy, lines[start : start + 20_000])
+
+
+@contextmanager
+def copying(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Copy]:
+    """An open COPY: Postgres takes what is written while the next lines are made."""
+    with raw(connection).cursor() as cursor, cursor.copy(_statement(table, columns)) as copy:
+        yield copy
+
+
+def write_lines(copy: Copy, lines: Sequence[str]) -> None:
+    """Lines as `copy_lines` takes them into an open COPY."""
+    if lines:
+        copy.write("\n".join(lines) + "\n")
 
 
 def escape(text: str) -> str:
     """A text as COPY's text format takes it; cheap when there is nothing to escape."""
-    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
-        return text.translate(_ESCAPES)
-    return text
+    if text.isprintable() and "\\" not in text:
+        return text
+    return text.translate(_ESCAPES)
 
 
 def _statement(table: str, columns: Sequence[str]) -> sql.Composed:

@@ -8,13 +8,15 @@ steps may be done in any order, and two at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from psycopg import sql
+from psycopg import Copy, sql
 from sqlalchemy import Connection
 
+from backend.domain.credits import Kind
 from backend.domain.serials import Series
-from backend.store.copying import copy_lines
+from backend.store.copying import copying, write_lines
 from backend.store.database import raw
 
 #: A step holds about so many rows; more only where nothing can be cut.
@@ -38,6 +40,20 @@ class Rival(NamedTuple):
     row: int
 
 
+class Size(NamedTuple):
+    """How many rows of an import name a series; the first and last of their kinds by name."""
+
+    series_id: int
+    rows: int
+    low_kind: str
+    high_kind: str
+
+    @property
+    def only_pieces(self) -> bool:
+        """Whether every row is a piece of a batch, none an event."""
+        return self.low_kind == self.high_kind == Kind.PARTITION
+
+
 class Staging:
     """The two tables of an import's own, `import_rows_<id>` and `import_entries_<id>`."""
 
@@ -59,9 +75,15 @@ class Staging:
     def drop(self, connection: Connection) -> None:
         raw(connection).execute(self.sql("DROP TABLE IF EXISTS {rows}, {entries}"))
 
-    def add(self, connection: Connection, columns: Sequence[str], lines: Sequence[str]) -> None:
+    @contextmanager
+    def adding(self, connection: Connection, columns: Sequence[str]) -> Iterator[Copy]:
+        """An open COPY of staged rows; the connection does nothing else until it is closed."""
+        with copying(connection, self.rows, columns) as copy:
+            yield copy
+
+    def add(self, copy: Copy, lines: Sequence[str]) -> None:
         """Lines of COPY for staged rows."""
-        copy_lines(connection, self.rows, columns, lines)
+        write_lines(copy, lines)
 
     def seal(self, connection: Connection) -> None:
         """All rows are there: make them findable in order."""
@@ -71,17 +93,26 @@ class Staging:
         driver.execute("SET LOCAL default_statistics_target = 10")
         driver.execute(self.sql("ANALYZE {rows}"))
 
-    def counts(self, connection: Connection) -> dict[str, int]:
-        """Distinct `series` and `batches`, and `kinds` of rows."""
+    def sizes(self, connection: Connection) -> list[Size]:
+        """The series of the rows in the order of their numbers."""
         found = raw(connection).execute(
             self.sql(
-                "SELECT count(DISTINCT series_id), count(DISTINCT batch), count(DISTINCT kind)"
-                " FROM {rows}"
+                "SELECT series_id, count(*), min(kind), max(kind) FROM {rows}"
+                " GROUP BY series_id ORDER BY series_id"
+            )
+        )
+        return [Size(*row) for row in found]
+
+    def batches(self, connection: Connection) -> int:
+        """How many batches the rows name."""
+        found = raw(connection).execute(
+            self.sql(
+                "SELECT count(*) FROM (SELECT DISTINCT batch FROM {rows} WHERE batch IS NOT NULL) b"
             )
         )
         row = found.fetchone()
         assert row is not None
-        return dict(zip(("series", "batches", "kinds"), row, strict=True))
+        return int(row[0])
 
     def rivals(self, connection: Connection) -> list[Rival]:
         """Rows of pieces that share a serial with another row of the same export."""
@@ -97,17 +128,13 @@ class Staging:
         )
         return [Rival(*row) for row in found]
 
-    def steps(self, connection: Connection) -> Iterator[Bounds]:
+    def steps(self, connection: Connection, sizes: Sequence[Size]) -> Iterator[Bounds]:
         """Steps that together hold every row once."""
-        series = raw(connection).execute(
-            self.sql(
-                "SELECT series_id, count(*), bool_and(kind = 'partition') FROM {rows}"
-                " GROUP BY series_id ORDER BY series_id"
-            )
-        )
         start, held = (0, 0), 0
-        for series_id, count, pieces in series.fetchall():
-            cuts = self._cuts(connection, series_id) if pieces and count > 2 * STEP_ROWS else []
+        for size in sizes:
+            series_id, count = size.series_id, size.rows
+            large = size.only_pieces and count > 2 * STEP_ROWS
+            cuts = self._cuts(connection, series_id) if large else []
             if held and (held + count > STEP_ROWS or cuts):
                 yield Bounds(start, (series_id, 0))
                 start, held = (series_id, 0), 0

@@ -8,18 +8,20 @@ before another begins, so what a plan was made from is what it is applied to.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from psycopg import Copy
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Row, insert, select
 
-from backend.domain.credits import BlockRecord, ProjectRecord, VolumeRecord
+from backend.domain.credits import BlockRecord, Kind, ProjectRecord, VolumeRecord
 from backend.domain.serials import Series
 from backend.errors import Conflict, NotFound
 from backend.store import tables
@@ -43,6 +45,8 @@ from backend.store.retired_in_trust import record_retired_in_trust
 MOST_LISTED = 10_000
 _COUNTS = ("new", "unchanged", "updated", "split", "contradictions")
 _PROGRESS_SECONDS = 1.0
+#: So many rows are staged in a transaction: what a kill loses at most of the reading.
+COMMIT_ROWS = 20_000
 #: Steps that are merged at once, each by a backend of Postgres: one on each of two cores.
 WORKERS = 2
 
@@ -193,24 +197,33 @@ def _result(row: Row[Any], known: bool) -> ImportResult:
 
 
 class _Clock:
-    """Where the time of an import goes, in milliseconds, and when to speak of it again."""
+    """Where the time of an import goes, and when to speak of it again."""
 
     def __init__(self, spent: Mapping[str, int]) -> None:
-        self.spent = dict(spent)
+        self._nanoseconds = {name: taken * 1_000_000 for name, taken in spent.items()}
+        self._within = 0
         self._said = time.monotonic()
         self._rows = 0
 
+    @property
+    def spent(self) -> dict[str, int]:
+        """Milliseconds by name."""
+        return {name: taken // 1_000_000 for name, taken in self._nanoseconds.items()}
+
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
+        """Count what passes under a name; what is measured inside counts under its own alone."""
+        outside, self._within = self._within, 0
         started = time.monotonic_ns()
         yield
-        taken = (time.monotonic_ns() - started) // 1_000_000
-        self.spent[name] = self.spent.get(name, 0) + taken
+        taken = time.monotonic_ns() - started
+        self._nanoseconds[name] = self._nanoseconds.get(name, 0) + taken - self._within
+        self._within = outside + taken
 
     def add(self, spent: Mapping[str, int]) -> None:
-        """What another clock measured meanwhile."""
+        """What another clock measured meanwhile, in milliseconds."""
         for name, taken in spent.items():
-            self.spent[name] = self.spent.get(name, 0) + taken
+            self._nanoseconds[name] = self._nanoseconds.get(name, 0) + taken * 1_000_000
 
     def rate(self, rows: int) -> int | None:
         """Rows a second since it was last said; None when that is not long ago."""
@@ -221,6 +234,22 @@ class _Clock:
         rate = round(self._rows / (now - self._said))
         self._said, self._rows = now, 0
         return rate
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Rows make no cycles, but so many objects that looking for some takes a fifth of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _others(batch: Batch) -> int:
+    """Rows of a batch that are no blocks."""
+    return len(batch.volumes) + len(batch.projects) + len(batch.rejected)
 
 
 class _Reading:
@@ -264,57 +293,82 @@ class _Reading:
         if self._row.rows:
             self._progress(f"{self._export.name}: going on after row {self._row.rows:,}")
         batches = self._export.batches(self._row.rows, progress.get("figures", {}))
-        while True:
-            with self._clock.measure("parse"):
-                batch = next(batches, None)
-            if batch is None:
-                return self._close()
-            with self._clock.measure("stage"):
-                self._stage(batch)
-            size = len(batch.blocks) + len(batch.volumes) + len(batch.projects)
-            if rate := self._clock.rate(size + len(batch.rejected)):
-                self._progress(f"{self._export.name}: {batch.rows:,} rows read, {rate:,} rows/s")
+        with _few_collections():
+            while self._stage(batches):
+                pass
+        return self._close()
 
-    def _stage(self, batch: Batch) -> None:
-        with self._database.begin() as connection:
-            wanted = {record.interval.series for record in batch.blocks}
-            wanted |= {record.series for record in batch.volumes if record.series is not None}
-            self._number(connection, wanted - self._series.keys())
-            line = self._writer.staged
-            self._staging.add(connection, STAGED, [line(record) for record in batch.blocks])
-            entries = [volume_line(record, self._series) for record in batch.volumes]
-            entries += [project_line(record) for record in batch.projects]
-            stage_entries(connection, self._staging, entries)
-            if batch.rejected:
-                copy_rows(
-                    connection,
-                    "import_rejections",
-                    ("import_id", "row", "line", "field", "value", "rule"),
-                    ((self._row.id, r.row, r.line, r.field, r.value, r.rule)
-                     for r in batch.rejected),
-                )  # fmt: skip
-            accepted = len(batch.blocks) + len(entries)
-            raw(connection).execute(
-                "UPDATE imports SET rows = %s, accepted = accepted + %s, rejected = rejected + %s,"
-                " progress = progress || %s WHERE id = %s",
-                [batch.rows, accepted, len(batch.rejected),
-                 Jsonb({"figures": batch.figures, "milliseconds": self._clock.spent}),
-                 self._row.id],
-            )  # fmt: skip
+    def _stage(self, batches: Iterator[Batch]) -> bool:
+        """Rows of one transaction; False when there are no more.
 
-    def _number(self, connection: Connection, missing: set[Series]) -> None:
-        """Learn the numbers of series; programmes with a series per batch have very many."""
+        Postgres takes a batch from the open COPY while the next one is parsed: each has a core.
+        """
+        held: list[Batch] = []
+        more, rows = True, 0
+        with self._clock.measure("stage"), self._database.begin() as connection:
+            with self._staging.adding(connection, STAGED) as copy:
+                while more and rows < COMMIT_ROWS:
+                    with self._clock.measure("parse"):
+                        batch = next(batches, None)
+                    if more := batch is not None:
+                        held.append(self._add(copy, batch))
+                        rows += len(batch.blocks) + _others(batch)
+            if held:
+                self._keep(connection, held, rows)
+        if held and (rate := self._clock.rate(rows)):
+            self._progress(f"{self._export.name}: {held[-1].rows:,} rows read, {rate:,} rows/s")
+        return more
+
+    def _add(self, copy: Copy, batch: Batch) -> Batch:
+        """Send a batch's blocks on their way; what is left of it."""
+        wanted = {record.interval.series for record in batch.blocks}
+        wanted |= {record.series for record in batch.volumes if record.series is not None}
+        self._number(wanted - self._series.keys())
+        line = self._writer.staged
+        self._staging.add(copy, [line(record) for record in batch.blocks])
+        return replace(batch, blocks=())
+
+    def _keep(self, connection: Connection, held: Sequence[Batch], rows: int) -> None:
+        """What the batches hold beside blocks, and how far the import has come."""
+        entries = [volume_line(one, self._series) for batch in held for one in batch.volumes]
+        entries += [project_line(one) for batch in held for one in batch.projects]
+        stage_entries(connection, self._staging, entries)
+        rejected = [
+            (self._row.id, one.row, one.line, one.field, one.value, one.rule)
+            for batch in held
+            for one in batch.rejected
+        ]
+        if rejected:
+            names = ("import_id", "row", "line", "field", "value", "rule")
+            copy_rows(connection, "import_rejections", names, rejected)
+        raw(connection).execute(
+            "UPDATE imports SET rows = %s, accepted = accepted + %s, rejected = rejected + %s,"
+            " progress = progress || %s WHERE id = %s",
+            [held[-1].rows, rows - len(rejected), len(rejected),
+             Jsonb({"figures": held[-1].figures, "milliseconds": self._clock.spent}),
+             self._row.id],
+        )  # fmt: skip
+
+    def _number(self, missing: set[Series]) -> None:
+        """Learn the numbers of series; programmes with a series per batch have very many.
+
+        In a transaction of its own: the other connection copies, and a number is never wrong.
+        """
+        if not missing:
+            return
         if len(self._series) > 200_000:
             self._series.clear()
-        numbers = ensure_series(connection, missing)
+        with self._database.begin() as connection:
+            numbers = ensure_series(connection, missing)
         for series in missing:
             self._series[series] = numbers["0x" + series.id.hex()]
 
     def _close(self) -> Row[Any]:
         table = tables.imports
-        with self._clock.measure("check"), self._database.begin() as connection:
+        with self._clock.measure("seal"), self._database.begin() as connection:
             self._staging.seal(connection)
-            counts = self._staging.counts(connection)
+            sizes = self._staging.sizes(connection)
+            kinds = {kind for size in sizes for kind in (size.low_kind, size.high_kind)}
             found = connection.execute(select(table).where(table.c.id == self._row.id)).one()
             rejected = raw(connection).execute(
                 "SELECT row, line, field, value, rule FROM import_rejections"
@@ -323,23 +377,23 @@ class _Reading:
             )
             names = ("row", "line", "field", "value", "rule")
             staged = Staged(
-                counts["series"],
-                counts["batches"],
-                self._staging.rivals(connection),
+                len(sizes),
+                self._staging.batches(connection),
+                self._staging.rivals(connection) if Kind.PARTITION in kinds else (),
                 [dict(zip(names, row, strict=True)) for row in rejected],
             )
             report = self._export.describe(found.progress.get("figures", {}), staged)
             raw(connection).execute(
                 "UPDATE imports SET state = 'merging', report = %s, progress = progress || %s"
                 " WHERE id = %s",
-                [Jsonb(dict(report)), Jsonb({"mixed": counts["kinds"] > 1}), self._row.id],
+                [Jsonb(dict(report)), Jsonb({"mixed": len(kinds) > 1}), self._row.id],
             )
             copy_rows(
                 connection,
                 "import_steps",
                 ("import_id", "number", "start_series", "start_first", "end_series", "end_first"),
                 ((self._row.id, number, *bounds.start, *bounds.end)
-                 for number, bounds in enumerate(list(self._staging.steps(connection)))),
+                 for number, bounds in enumerate(list(self._staging.steps(connection, sizes)))),
             )  # fmt: skip
             return connection.execute(select(table).where(table.c.id == self._row.id)).one()
 

@@ -153,7 +153,7 @@ def test_a_cancellation_over_two_blocks_outside_all_or_of_another_project_is_a_c
     cut = sample("cdm-voluntary-cancellations")[0]
 
     def cancelling(first: int, last: int, like: BlockRecord = one) -> BlockRecord:
-        facts = replace(cut.facts, product_type=like.facts.product_type)
+        facts = cut.facts._replace(product_type=like.facts.product_type)
         return replace(cut, project=like.project, interval=Interval(ZZ, first, last), facts=facts)
 
     far = blocks[-1].interval.last + 1
@@ -171,7 +171,7 @@ def test_a_cancellation_over_two_blocks_outside_all_or_of_another_project_is_a_c
 def test_a_cancellation_of_another_unit_than_was_issued_is_a_contradiction() -> None:
     blocks = sample("cdm-issuances")
     cut = sample("cdm-voluntary-cancellations")[0]
-    wrong = replace(cut, facts=replace(cut.facts, product_type="lCER"))
+    wrong = replace(cut, facts=cut.facts._replace(product_type="lCER"))
 
     [refused] = plan_merge(known(blocks), [wrong]).contradictions
 
@@ -184,7 +184,7 @@ def test_a_block_that_cuts_a_known_cancellation_is_a_contradiction_others_are_no
         sample("cdm-voluntary-cancellations")[0],
         project=blocks[0].project,
         interval=Interval(ZZ, blocks[0].interval.last - 4, blocks[0].interval.last + 1),
-        facts=replace(blocks[0].facts),
+        facts=blocks[0].facts._replace(),
     )
     plan = plan_merge(known((early,)), blocks)
 

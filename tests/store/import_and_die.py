@@ -49,7 +49,7 @@ def die_at(moment: str, count: int) -> None:
 
 def make_small() -> None:
     """Batches and steps so small that a sample has many of them, one at a time."""
-    bridge.BATCH_ROWS = 40
+    bridge.BATCH_ROWS = imports.COMMIT_ROWS = 40
     import_rows.STEP_ROWS = 50
     imports.WORKERS = 1
 

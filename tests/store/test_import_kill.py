@@ -44,6 +44,7 @@ def whole(ledger: tuple[Path, Path], module_database: Database) -> list[tuple[An
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.bridge.imports.BATCH_ROWS", 40)
+    monkeypatch.setattr("backend.store.imports.COMMIT_ROWS", 40)
     monkeypatch.setattr("backend.store.import_rows.STEP_ROWS", 50)
 
 

@@ -146,6 +146,7 @@ _STANDARD = {
     "enum",
     "functools",
     "itertools",
+    "operator",
     "re",
     "typing",
 }
