@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     nats_url: str | None = None
     #: JSON-RPC URL; when the environment sets it the embedded Anvil stays off.
     chain_url: str | None = None
+    #: JSON-RPC URL that pages offer to wallets which do not know the chain; the embedded chain's
+    #: own when this is not set. Elsewhere `chain_url` may hold a key: no page shows it.
+    wallet_rpc_url: str | None = None
     #: Address the API listens on.
     api_host: str = "127.0.0.1"
     #: Port the API listens on.
@@ -120,6 +123,13 @@ class Settings(BaseSettings):
         if "custody" in found:
             found["custody"] = Path(found["custody"])
         return settings.model_copy(update=found)
+
+    @property
+    def rpc_for_wallets(self) -> str | None:
+        """Where a visitor's wallet reaches the chain; None when nobody said."""
+        own = f"http://127.0.0.1:{self.rpc_port}"
+        local = (self.chain_url or "").rstrip("/") == own
+        return self.wallet_rpc_url or (own if local else None)
 
     @property
     def signers(self) -> tuple[str, ...]:

@@ -16,7 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "backend" / "web" / "source"
 BUILT = ROOT / "backend" / "web" / "static" / "built"
 #: Scripts that templates name; everything else is a chunk of them.
-ENTRIES = ("wallet", "instrument", "portfolio", "alerts", "retire", "deliver", "operator")
+ENTRIES = (
+    "wallet",
+    "instrument",
+    "portfolio",
+    "alerts",
+    "retire",
+    "deliver",
+    "certificate",
+    "operator",
+)
 
 
 def sources() -> list[Path]:

@@ -35,7 +35,7 @@ from backend.api.routes import (
     webhooks,
 )
 from backend.api.services import Services
-from backend.api.site import SITE
+from backend.api.site import SITE, trouble
 from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
 from backend.registries.custody_file import load_custody
@@ -94,6 +94,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         settings.chain_id,
         settings.confirmations,
         settings.venue,
+        settings.rpc_for_wallets,
     )
     gateway, metrics = Gateway(settings.nats_url, settings.chain_id, settings.venue), Metrics()
 
@@ -120,6 +121,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.state.custody = load_custody(settings.custody)
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
+    trouble.install(app)
     for module in (
         classes,
         accounts,

@@ -40,6 +40,8 @@ class Services:
     chain_id: int
     confirmations: int
     venue: int = 1
+    #: Where a visitor's wallet reaches the chain, if somebody said so.
+    wallet_rpc: str | None = None
     longest_wait_seconds: float = LONGEST_WAIT_SECONDS
     _bus: Bus | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)

@@ -21,11 +21,15 @@ from backend.errors import InvalidValue, ProgrammeForbids
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One rule an instruction breaks: the field, what stands there, what is asked."""
+    """One rule an instruction breaks: the field, what stands there, what is asked.
+
+    `code` names the kind of rule: a page says it in the reader's language.
+    """
 
     field: str
     value: str
     rule: str
+    code: str
 
     def __str__(self) -> str:
         return f"{self.field}: {self.value!r} {self.rule}"
@@ -97,7 +101,10 @@ def breaches(
         *_of_claim(rules, instruction, on),
     ]
     if instruction.programme != rules.programme:
-        found.insert(0, Breach("programme", instruction.programme, f"is not {rules.programme}"))
+        found.insert(
+            0,
+            Breach("programme", instruction.programme, f"is not {rules.programme}", "not_offered"),
+        )
     return tuple(found)
 
 
@@ -114,28 +121,32 @@ def check_instruction(
             f"{rules.programme} would not retire this: {'; '.join(map(str, found))}",
             reasons=[str(one) for one in found],
             fields=[one.field for one in found],
+            codes=[one.code for one in found],
         )
 
 
 def _of_beneficiary(rules: InstructionRules, said: RetirementInstruction) -> list[Breach]:
     found = []
     if rules.beneficiary_required and not said.beneficiary.strip():
-        found.append(Breach("beneficiary", said.beneficiary, "is mandatory, public or private"))
+        rule = "is mandatory, public or private"
+        found.append(Breach("beneficiary", said.beneficiary, rule, "missing"))
     if rules.identifier_required and not said.identifier.strip():
-        found.append(Breach("identifier", said.identifier, "is mandatory"))
+        found.append(Breach("identifier", said.identifier, "is mandatory", "missing"))
     if said.kind not in rules.kinds:
-        found.append(Breach("kind", said.kind, f"is not one of {', '.join(rules.kinds)}"))
+        rule = f"is not one of {', '.join(rules.kinds)}"
+        found.append(Breach("kind", said.kind, rule, "not_offered"))
     if said.beneficiary.strip() and not said.country:
-        found.append(Breach("country", said.country, "is missing for the beneficiary"))
+        rule = "is missing for the beneficiary"
+        found.append(Breach("country", said.country, rule, "missing"))
     if rules.countries and said.country not in rules.countries:
         listed = ", ".join(rules.countries)
-        found.append(Breach("country", said.country, f"is not one of {listed}"))
+        found.append(Breach("country", said.country, f"is not one of {listed}", "not_offered"))
     if not said.is_public:
         if not rules.private_allowed:
-            found.append(Breach("is_public", "no", "must be yes"))
+            found.append(Breach("is_public", "no", "must be yes", "public_only"))
         if said.salt == NO_SALT:
             rule = "must be random for what is not public, or its hash can be guessed"
-            found.append(Breach("salt", "0", rule))
+            found.append(Breach("salt", "0", rule, "missing"))
     return found
 
 
@@ -144,38 +155,43 @@ def _of_use(
 ) -> list[Breach]:
     found = []
     if said.use_case not in rules.uses:
-        found.append(Breach("use_case", said.use_case, f"is not one of {', '.join(rules.uses)}"))
+        rule = f"is not one of {', '.join(rules.uses)}"
+        found.append(Breach("use_case", said.use_case, rule, "not_offered"))
     if rules.reasons and said.reason_code not in rules.reasons:
         listed = ", ".join(rules.reasons)
-        found.append(Breach("reason_code", said.reason_code, f"is not one of {listed}"))
+        rule = f"is not one of {listed}"
+        found.append(Breach("reason_code", said.reason_code, rule, "not_offered"))
     means = rules.use_of.get(said.reason_code)
     if means is not None and means is not said.use_case:
-        found.append(Breach("reason_code", said.reason_code, f"means {means} use"))
+        rule = f"means {means} use"
+        found.append(Breach("reason_code", said.reason_code, rule, f"means_{means}"))
     if said.use_case is UseCase.VOLUNTARY:
         if said.scheme or said.scheme_period:
-            found.append(Breach("scheme", said.scheme, "belongs to a compliance use"))
+            rule = "belongs to a compliance use"
+            found.append(Breach("scheme", said.scheme, rule, "compliance_only"))
         return found
     scheme = next((one for one in rules.schemes if one.name == said.scheme), None)
     if scheme is None:
         listed = ", ".join(one.name for one in rules.schemes) or "none"
-        found.append(Breach("scheme", said.scheme, f"is not one of: {listed}"))
+        found.append(Breach("scheme", said.scheme, f"is not one of: {listed}", "not_offered"))
         return found
     if not said.scheme_period.strip():
-        found.append(Breach("scheme_period", said.scheme_period, "is missing"))
+        found.append(Breach("scheme_period", said.scheme_period, "is missing", "missing"))
     elif scheme.periods and said.scheme_period not in scheme.periods:
         listed = ", ".join(scheme.periods)
-        found.append(Breach("scheme_period", said.scheme_period, f"is not one of {listed}"))
+        rule = f"is not one of {listed}"
+        found.append(Breach("scheme_period", said.scheme_period, rule, "not_offered"))
     if scheme.filed_from is not None and (filed_on is None or filed_on < scheme.filed_from):
         rule = f"takes only units filed from {scheme.filed_from} on, these: {filed_on or 'unknown'}"
-        found.append(Breach("scheme", said.scheme, rule))
+        found.append(Breach("scheme", said.scheme, rule, "filed_too_early"))
     return found
 
 
 def _of_claim(rules: InstructionRules, said: RetirementInstruction, on: date) -> list[Breach]:
     found = []
     if rules.claim_required and said.claim_start is None:
-        found.append(Breach("claim_start", "", "is mandatory"))
+        found.append(Breach("claim_start", "", "is mandatory", "missing"))
     if said.claim_start is not None and said.claim_start > on:
         rule = f"begins after the retirement ({on}): what was not yet emitted cannot be claimed"
-        found.append(Breach("claim_start", said.claim_start.isoformat(), rule))
+        found.append(Breach("claim_start", said.claim_start.isoformat(), rule, "not_begun"))
     return found

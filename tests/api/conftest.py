@@ -188,5 +188,5 @@ def api_url(world: World) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def client(api_url: str) -> Iterator[httpx.Client]:
     """A client of that API."""
-    with httpx.Client(base_url=api_url, trust_env=False) as client:
+    with httpx.Client(base_url=api_url, trust_env=False, timeout=60) as client:
         yield client

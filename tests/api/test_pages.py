@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
 import re
 import time
 from html.parser import HTMLParser
@@ -10,6 +12,9 @@ import httpx
 import pytest
 import structlog
 
+from backend.api.app import create_app
+from backend.api.site.language import catalogue
+from backend.settings import Settings
 from tests.api.conftest import HOSTILE, SECRET, World
 
 pytestmark = pytest.mark.integration
@@ -34,6 +39,12 @@ FORM = {
     "period": SECRET.period,
     "instruction_hash": "",
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_language_was_chosen_before(client: httpx.Client) -> None:
+    """A link to another language leaves a cookie, and the client is shared."""
+    client.cookies.clear()
 
 
 class Reader(HTMLParser):
@@ -108,7 +119,7 @@ def test_policy_forbids_inline_scripts_frames_and_other_hosts(
 
 def test_what_a_stranger_wrote_stays_text(client: httpx.Client, world: World) -> None:
     page = client.get(f"/certificates/{world.hostile}").text
-    assert "<script" not in page
+    assert "<script>" not in page
     assert "&lt;script&gt;" in page
     words = read(client, f"/certificates/{world.hostile}").words
     assert HOSTILE.beneficiary in words
@@ -183,7 +194,7 @@ def test_texts_that_do_not_hash_to_it_are_refused(
 ) -> None:
     answer = client.post(f"/certificates/{world.secret}", data={**FORM, **changed})
     assert answer.status_code == 200
-    assert "<script" not in answer.text
+    assert "<script>" not in answer.text
     words = Reader(answer.text).words
     assert says in words
     assert "Checked:" not in words
@@ -262,3 +273,85 @@ def test_the_reference_names_every_route(client: httpx.Client) -> None:
     words = read(client, "/docs").words
     for path in client.get("/openapi.json").json()["paths"]:
         assert path in words
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml", "Accept-Language": "zh-HK"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/certificates/424242", 404, "沒有證書 424242"),
+        ("/nowhere", 404, "這裡沒有內容"),
+        ("/market/x/y", 422, "請求無效"),
+    ],
+)
+def test_a_browser_is_told_what_is_wrong_in_its_language(
+    client: httpx.Client, path: str, status: int, says: str
+) -> None:
+    answer = client.get(path, headers=BROWSER)
+    assert answer.status_code == status
+    assert answer.headers["content-language"] == "zh-Hant"
+    assert answer.headers["cache-control"] == "no-store"
+    assert says in Reader(answer.text).words
+    # Programs, and what is below /v1, get the problem itself.
+    for address, headers in ((path, {}), (f"/v1{path}", BROWSER)):
+        problem = client.get(address, headers=headers)
+        assert problem.headers["content-type"] == "application/problem+json", address
+
+
+def test_a_page_without_its_database_says_so_and_asks_again_by_itself() -> None:
+    settings = Settings(database_url="postgresql://nobody@127.0.0.1:9/none")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/", headers=BROWSER)
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 503
+    assert '<meta http-equiv="refresh" content="5">' in answer.text
+    assert "服務暫時沒有回應" in answer.text
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hant", "zh-Hans"])
+def test_certificate_and_reference_speak_every_language(
+    client: httpx.Client, world: World, language: str
+) -> None:
+    texts = catalogue(language)
+    headers = {"Accept-Language": language}
+    certificate = client.get(f"/certificates/{world.confirmed}", headers=headers).text
+    for key in ("cert.title", "cert.words_confirmed", "cert.verify", "cert.step_audit"):
+        assert texts[key] in html.unescape(certificate), key
+    reference = client.get("/docs", headers=headers).text
+    for tag in client.get("/openapi.json").json()["tags"]:
+        assert texts["tag." + tag["name"].replace(" ", "_")] in reference
+
+
+def test_what_everybody_is_told_alike_is_packed_and_a_private_certificate_never(
+    client: httpx.Client, world: World
+) -> None:
+    for path in ("/static/causeway.css", "/docs"):
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        found = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert found.headers["content-encoding"] == "gzip"
+        assert found.text == plain.text
+    revealed = client.get(f"/certificates/{world.secret}", params=FORM)
+    assert "content-encoding" not in revealed.headers
+
+
+def test_a_search_finds_certificates_by_beneficiary_and_by_reference(
+    client: httpx.Client, world: World
+) -> None:
+    for text, number in (("REF-1", world.confirmed), (HOSTILE.beneficiary[:12], world.hostile)):
+        links = [a.get("href") for _, a in read_query(client, text).elements]
+        assert f"/certificates/{number}" in links, text
+    words = read_query(client, "%%%").words
+    assert "Nothing fits" in words
+
+
+def read_query(client: httpx.Client, text: str) -> Reader:
+    answer = client.get("/explore", params={"q": text})
+    assert answer.status_code == 200
+    return Reader(answer.text)

@@ -103,6 +103,7 @@ WRITES = {
     "/v1/withdrawals": {"post"},
     "/v1/session": {"post", "delete"},
     "/v1/retirement-instructions": {"post"},
+    "/v1/retirement-instructions/check": {"post"},
 }
 
 

@@ -1,4 +1,8 @@
-"""One whole system as processes, walked once by the demo, for every test of this package."""
+"""One whole system as processes, walked once by the demo, for every test of this package.
+
+`CAUSEWAY_TEST_HOME=DIRECTORY` runs the tests against a system that is up already and has walked
+the demo (`causeway up --demo`): seconds instead of minutes while one works on a page.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from backend.chain.keys import KeyStore
 from backend.settings import Settings
 from scripts.chaos import System
+from scripts.measure_pages import CHROMIUM, FLAGS
+from tests.system import visitor
+from tests.web.wallet import Wallet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,9 +59,26 @@ class Commands:
         return ("--rpc", url, "--deployment", str(settings.deployment_file))
 
 
+RUNNING = os.environ.get("CAUSEWAY_TEST_HOME", "")
+
+
+def _running(home: Path) -> System:
+    """The system of a home that somebody else started, and will stop."""
+    system = System(home, confirmations=0)
+    settings = Settings.load(home=home)
+    system.environment |= {
+        "CAUSEWAY_API_PORT": str(settings.api_port),
+        "CAUSEWAY_RPC_PORT": str(settings.rpc_port),
+    }
+    return system
+
+
 @pytest.fixture(scope="package")
 def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """A system of its own, on free ports; stopped by Ctrl-C at the end, with status 0."""
+    if RUNNING:
+        yield Commands(_running(Path(RUNNING).absolute()))
+        return
     directory = tmp_path_factory.mktemp("system")
     for parent in (directory, directory.parent, directory.parent.parent):
         os.chmod(parent, 0o755)
@@ -68,5 +94,39 @@ def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 @pytest.fixture(scope="package")
 def demo(causeway: Commands) -> dict[str, Any]:
+    if RUNNING:
+        return {"steps": []}
     found: dict[str, Any] = causeway.json("demo")
     return found
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of the pages; each test has its own windows."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def wallet(causeway: Commands, demo: dict[str, Any]) -> Wallet:
+    """Wallet 2 of the demo, which has money and credits on both sides."""
+    key = KeyStore(causeway.system.home / "keys").get("wallet-2")
+    return Wallet(key.private_key, causeway.settings.require_chain_url())
+
+
+@pytest.fixture
+def visit(browser: Browser, causeway: Commands, demo: dict[str, Any]) -> Iterator[Any]:
+    """Opens windows: `visit(wallet, locale=…, size=…)`; they close with the test."""
+    opened: list[visitor.Visitor] = []
+
+    def visit(wallet: Wallet | None = None, **options: Any) -> visitor.Visitor:
+        options.setdefault("locale", "en-GB")
+        url = options.pop("url", causeway.settings.api_url)
+        opened.append(visitor.Visitor(browser, url, wallet, **options))
+        return opened[-1]
+
+    yield visit
+    for one in opened:
+        one.context.close()

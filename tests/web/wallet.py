@@ -56,6 +56,10 @@ class Wallet:
         self.account: LocalAccount = Account.from_key(key)
         self.refuses = False
         self.other_chain: int | None = None
+        #: Whether the wallet has heard of the node's chain: else it must be added first (4902).
+        self.knows_chain = True
+        #: Raw transactions it has sent, oldest first: what it can send again.
+        self.sent: list[str] = []
         #: Everything that was asked, in order, as (method, params).
         self.asked: list[tuple[str, Any]] = []
         self._rpc_url = rpc_url
@@ -86,9 +90,17 @@ class Wallet:
             return [self.address]
         if method == "eth_chainId" and self.other_chain is not None:
             return hex(self.other_chain)
+        if method == "wallet_addEthereumChain":
+            assert params[0]["rpcUrls"]
+            assert params[0]["chainId"] == self.rpc("eth_chainId")
+            self.knows_chain, self.other_chain = True, None
+            return None
         if method == "wallet_switchEthereumChain":
-            if self.other_chain is not None:
+            if self.refuses:
                 raise Refusal(4001, "User rejected the request.")
+            if not self.knows_chain:
+                raise Refusal(4902, "Unrecognized chain ID.")
+            self.other_chain = None
             return None
         if method == "personal_sign":
             text = bytes.fromhex(params[0].removeprefix("0x"))
@@ -117,7 +129,8 @@ class Wallet:
                 "maxPriorityFeePerGas": tip,
             }
         )
-        return self.rpc("eth_sendRawTransaction", self._hex(signed.raw_transaction))
+        self.sent.append(self._hex(signed.raw_transaction))
+        return self.rpc("eth_sendRawTransaction", self.sent[-1])
 
     def rpc(self, method: str, *params: Any) -> Any:
         """One request to the node; its refusal is the wallet's."""

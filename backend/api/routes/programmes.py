@@ -30,7 +30,7 @@ from backend.api.session import session_account
 from backend.domain.capabilities import QUESTIONS, Programme, bars_to_retiring, require
 from backend.domain.instruction_rules import InstructionRules, check_instruction
 from backend.domain.instructions import RetirementInstruction
-from backend.domain.retirements import details_of
+from backend.domain.retirements import RetirementDetails, details_of
 from backend.domain.trusts import TrustAccount
 from backend.registries.custody_file import Custody
 from backend.registries.programmes import programme_data, programmes
@@ -56,6 +56,25 @@ async def list_trust_accounts(request: Request) -> Response:
 
 
 @router.post(
+    "/retirement-instructions/check",
+    response_model=InstructionAnswer,
+    responses=responses(400, 404),
+)
+async def check_only(request: Request, body: InstructionRequest) -> Response:
+    """Check an instruction by the programme's rules; nothing is kept, and no session is needed.
+
+    What would be signed comes back. Refused with every rule it breaks (`programme-forbids`:
+    `fields`, `codes` and `reasons` in the same order).
+    """
+
+    def work() -> InstructionAnswer:
+        programme, said, details = _checked(request, body)
+        return _answer(programme, said.hash, details)
+
+    return _uncached(await run_in_threadpool(work))
+
+
+@router.post(
     "/retirement-instructions", response_model=InstructionAnswer, responses=responses(400, 401, 404)
 )
 async def check_and_keep(
@@ -67,35 +86,44 @@ async def check_and_keep(
 
     Needs a session. Refused with every rule it breaks (`programme-forbids`).
     """
-    services = services_of(request)
 
     def work() -> InstructionAnswer:
-        with services.database.read() as connection:
-            programme = get_class(connection, body.class_id).programme
-        content = {"programme": programme, **body.instruction.model_dump(mode="json")}
-        said = RetirementInstruction.from_json(content)
-        rules = programme_data(programme).rules
-        today = datetime.now(UTC).date()
-        require("retirement", bars_to_retiring(_custody(request).programme(programme, today)))
-        check_instruction(rules, said, today)
-        details = details_of(said, bytes.fromhex(body.details_salt[2:]))
-        kept = RegistryRequests(services.database).keep_instruction(said, details.hash)
-        return InstructionAnswer(
-            programme=programme,
-            instruction_hash=kept,
-            details_hash="0x" + details.hash.hex(),
-            beneficiary=details.beneficiary,
-            purpose=details.purpose,
-            period=details.period,
-            notices=list(rules.notices),
-        )
+        programme, said, details = _checked(request, body)
+        RegistryRequests(services_of(request).database).keep_instruction(said, details.hash)
+        return _answer(programme, said.hash, details)
 
-    answer = await run_in_threadpool(work)
-    return Response(
-        answer.model_dump_json(),
-        media_type="application/json",
-        headers={"Cache-Control": "no-store"},
+    return _uncached(await run_in_threadpool(work))
+
+
+def _checked(
+    request: Request, body: InstructionRequest
+) -> tuple[str, RetirementInstruction, RetirementDetails]:
+    """The class's programme, the instruction and the certificate's words; raises what is wrong."""
+    with services_of(request).database.read() as connection:
+        programme = get_class(connection, body.class_id).programme
+    content = {"programme": programme, **body.instruction.model_dump(mode="json")}
+    said = RetirementInstruction.from_json(content)
+    today = datetime.now(UTC).date()
+    require("retirement", bars_to_retiring(_custody(request).programme(programme, today)))
+    check_instruction(programme_data(programme).rules, said, today)
+    return programme, said, details_of(said, bytes.fromhex(body.details_salt[2:]))
+
+
+def _answer(programme: str, instruction: bytes, details: RetirementDetails) -> InstructionAnswer:
+    return InstructionAnswer(
+        programme=programme,
+        instruction_hash="0x" + instruction.hex(),
+        details_hash="0x" + details.hash.hex(),
+        beneficiary=details.beneficiary,
+        purpose=details.purpose,
+        period=details.period,
+        notices=list(programme_data(programme).rules.notices),
     )
+
+
+def _uncached(answer: InstructionAnswer) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
 
 
 def _custody(request: Request) -> Custody:

@@ -1,4 +1,4 @@
-"""A certificate to print and to check, without a script.
+"""A certificate to print and to check, whole without its script.
 
 Private texts that a holder types in are checked against the hash on chain, shown once and kept
 nowhere.
@@ -19,7 +19,7 @@ from backend.api.site.rendering import page
 from backend.domain.retirements import RetirementDetails
 from backend.errors import InvalidValue
 from backend.store.queries import certificates
-from backend.store.queries.certificates import Certificate
+from backend.store.queries.certificates import Certificate, Retirement
 from backend.store.queries.reading import deployment
 
 #: A form of four short texts and two hashes is far below this.
@@ -111,10 +111,28 @@ async def _certificate(
         provisional=made.block_number > services.final_number(head),
         addresses=addresses,
         revealed=revealed,
+        bound=_bound(made, revealed),
+        data={
+            "id": str(made.certificate_id),
+            "block": str(made.block_number),
+            "transaction": made.transaction_hash,
+            "provisional": made.block_number > services.final_number(head),
+        },
     )
     # What a holder revealed is nobody else's: no cache keeps the page.
     answer.headers["Cache-Control"] = "no-store" if given else "no-cache"
     return answer
+
+
+def _bound(made: Retirement, revealed: Revealed | None) -> str | None:
+    """Hash of the instruction that the texts carry, when it can be known and there is one."""
+    if made.texts is not None:
+        known = made.texts.instruction_hash
+    elif revealed is not None and revealed.matches:
+        known = revealed.given["instruction_hash"]
+    else:
+        return None
+    return known if known and known != _NO_HASH else None
 
 
 def _exchanged(found: Certificate) -> bool:

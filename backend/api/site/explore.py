@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from eth_utils.address import is_address, to_checksum_address
 from fastapi import APIRouter, Query, Request
@@ -20,7 +20,9 @@ from backend.api.site.language import Texts
 from backend.api.site.rendering import class_name, page, texts_of, vintage
 from backend.errors import InvalidValue, NotFound
 from backend.store.queries import classes, lookup, registry, tracing
+from backend.store.queries.certificates import Retirement
 from backend.store.queries.classes import ClassSummary
+from backend.store.queries.finding import find_retirements
 from backend.store.queries.reading import MAX_LIMIT, ChainHead, Connection
 from backend.store.queries.receipts import ReceiptSummary
 from backend.store.queries.registry import Lot, RegistryBlock
@@ -49,10 +51,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What registries and chain know of the projects that fit a text."""
+    """What registries and chain know of the projects that fit a text, and the certificates that
+    name it: for whom they are, or under which reference the registry confirmed them.
+    """
 
     classes: tuple[ClassSummary, ...]
     lots: tuple[Lot, ...]
+    retirements: tuple[Retirement, ...]
 
 
 @router.get("/explore")
@@ -62,7 +67,7 @@ async def explore_page(request: Request, q: Annotated[str, Query(max_length=200)
     if wanted.isdigit():
         return RedirectResponse(f"/certificates/{wanted}", 303)
     texts = texts_of(request)
-    values: dict[str, object] = {"q": wanted, "steps": (), "wallet": None, "project": None}
+    values: dict[str, Any] = {"q": wanted, "steps": (), "wallet": None, "project": None}
     problem = ""
     head: ChainHead | None = None
     try:
@@ -102,7 +107,7 @@ def _find(
 
 
 def _projects(connection: Connection, wanted: str) -> Project:
-    """Classes and lots whose programme, number or name holds every word of the text."""
+    """Classes and lots whose programme, number or name holds every word, and certificates."""
     words = re.split(r"[\s/-]+", wanted.casefold())
 
     def fits(programme: str, project: str, name: str | None) -> bool:
@@ -114,6 +119,7 @@ def _projects(connection: Connection, wanted: str) -> Project:
     return Project(
         tuple(one for one in known if fits(one.programme, one.project, one.project_name))[:_MOST],
         tuple(one for one in lots if fits(one.programme, one.project, one.project_name))[:_MOST],
+        find_retirements(connection, wanted),
     )
 
 

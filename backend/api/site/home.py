@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from backend.api.answers import services_of
+from backend.api.site.assets import packed
 from backend.api.site.rendering import page
 from backend.store.queries import overview
 
@@ -22,4 +23,5 @@ async def landing_page(request: Request) -> Response:
 @router.get("/docs")
 async def reference_page(request: Request) -> Response:
     """The API reference, from the OpenAPI schema, without anything from elsewhere."""
-    return page(request, "reference.html", schema=request.app.openapi())
+    answer = page(request, "reference.html", schema=request.app.openapi())
+    return packed(request, answer)

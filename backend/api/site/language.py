@@ -91,6 +91,12 @@ class Texts:
         found = catalogue(self.language)
         return {key: found[key] for key in found if key.startswith(prefix)}
 
+    def notice(self, programme: str, text: str) -> str:
+        """What a programme warns of: in the reader's language where we have it, else as it is."""
+        key = f"notice.{programme}"
+        same = catalogue(DEFAULT).get(key) == text
+        return catalogue(self.language)[key] if same else text
+
     def day(self, day: date) -> str:
         """29 November 2026, or 2026年11月29日."""
         if self.language == "en":

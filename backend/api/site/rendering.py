@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from backend.api.answers import services_of
+from backend.api.services import Services
 from backend.api.site import assets
 from backend.api.site.language import COOKIE, LANGUAGES, Texts, choose
 from backend.domain.classes import from_yyyymmdd
@@ -89,7 +90,9 @@ def texts_of(request: Request) -> Texts:
     )
 
 
-def page(request: Request, name: str, here: str = "", **values: Any) -> HTMLResponse:
+def page(
+    request: Request, name: str, here: str = "", *, status: int = 200, **values: Any
+) -> HTMLResponse:
     """One page in the reader's language; `here` is its key in the navigation.
 
     A language asked for by `?lang=` is kept in a cookie, which holds nothing else.
@@ -104,18 +107,26 @@ def page(request: Request, name: str, here: str = "", **values: Any) -> HTMLResp
         common={
             "language": texts.language,
             "chainId": services.chain_id,
+            "chain": _chain(services),
             "texts": texts.some("script.") | texts.some("problem."),
         },
         day_number=lambda number: _day(texts, number),
         **values,
     )
-    answer = HTMLResponse(html)
+    answer = HTMLResponse(html, status)
     answer.headers["Content-Language"] = texts.language
     answer.headers["Vary"] = "Accept-Language, Cookie"
     answer.headers["Cache-Control"] = "no-cache"
     if request.query_params.get("lang") in LANGUAGES:
         answer.set_cookie(COOKIE, texts.language, max_age=31_536_000, samesite="lax", httponly=True)
     return answer
+
+
+def _chain(services: Services) -> dict[str, str] | None:
+    """What a wallet that does not know the chain is told of it (EIP-3085)."""
+    if services.wallet_rpc is None:
+        return None
+    return {"name": f"Causeway ({services.chain_id})", "rpc": services.wallet_rpc}
 
 
 def _day(texts: Texts, number: int) -> str:

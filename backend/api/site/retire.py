@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from backend.api.market_answers import read_market, venue_of
+from backend.api.site.language import Texts
 from backend.api.site.market import venue_if_open
 from backend.api.site.money import money_of
-from backend.api.site.rendering import class_name, page, vintage
+from backend.api.site.rendering import class_name, page, texts_of, vintage
+from backend.registries.attributes import COUNTRIES
+from backend.registries.custody_file import Channel, Custody
+from backend.registries.programmes import programmes
 from backend.store.queries import classes
 from backend.store.queries.classes import ClassSummary
 from backend.store.queries.market import VenueHead
@@ -25,20 +31,58 @@ async def retire_page(request: Request) -> Response:
     )
     money = await money_of(request, set(assets))
     wanted = request.query_params.get("class", "")
+    texts, custody = texts_of(request), request.app.state.custody
+    # A class of a programme that left the table could not be retired: it is not offered.
+    offered = tuple(one for one in known if one.programme in programmes())
     return page(
         request,
         "retire.html",
         "retire",
-        known=known,
+        known=offered,
         money=[money[asset] for asset in assets],
         wanted=wanted,
         data={
             "credits": addresses.get("CarbonCredits", ""),
-            "classes": {str(one.class_id): f"{class_name(one)}, {vintage(one)}" for one in known},
-            "numbers": {str(one.class_id): one.number for one in known},
+            "classes": {
+                str(one.class_id): {
+                    "name": f"{class_name(one)}, {vintage(one)}",
+                    "number": one.number,
+                    "programme": one.programme,
+                }
+                for one in offered
+            },
+            "programmes": {
+                code: _rules(texts, custody, code)
+                for code in sorted({one.programme for one in offered})
+            },
+            "countries": sorted(COUNTRIES),
             "assets": [money[asset].as_json() for asset in assets],
         },
     )
+
+
+def _rules(texts: Texts, custody: Custody, code: str) -> dict[str, Any]:
+    """What a programme asks of an instruction, as the form follows it.
+
+    `hours`: until when people at the custodian carry a retirement out, None where a machine does.
+    """
+    rules = programmes()[code].rules
+    link = custody.links.get(code)
+    by_people = link is not None and link.channel is Channel.MANUAL
+    return {
+        "beneficiary_required": rules.beneficiary_required,
+        "identifier_required": rules.identifier_required,
+        "claim_required": rules.claim_required,
+        "private_allowed": rules.private_allowed,
+        "kinds": rules.kinds,
+        "countries": rules.countries,
+        "uses": rules.uses,
+        "reasons": rules.reasons,
+        "plain_reason": rules.plain_reason,
+        "schemes": [{"name": one.name, "periods": one.periods} for one in rules.schemes],
+        "notices": [texts.notice(code, one) for one in rules.notices],
+        "hours": link.task_hours if link is not None and by_people else None,
+    }
 
 
 def _read(

@@ -117,7 +117,8 @@ class Certificate:
     confirmations: tuple[Confirmation, ...]
 
 
-def _retirements() -> Select[Any]:
+def select_retirements() -> Select[Any]:
+    """Rows of certificates for `retirements_from`, to be narrowed and ordered."""
     made, texts, blocks = (
         tables.certificates,
         tables.certificate_details,
@@ -234,7 +235,7 @@ def list_retirements(
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Retirement]:
     """Retirements, the newest first. `account`: as holder, certificate owner or operator."""
-    table, query = tables.certificates, _retirements()
+    table, query = tables.certificates, select_retirements()
     if class_id is not None:
         query = query.where(table.c.class_id == class_id)
     if account is not None:
@@ -256,7 +257,9 @@ def list_retirements(
 def get_certificate(connection: Connection, certificate_id: int) -> Certificate:
     """One certificate with its serials; raises NotFound. A fixed number of queries."""
     table = tables.certificates
-    row = connection.execute(_retirements().where(table.c.certificate_id == certificate_id)).first()
+    row = connection.execute(
+        select_retirements().where(table.c.certificate_id == certificate_id)
+    ).first()
     if row is None:
         raise NotFound(
             f"no certificate has the id {certificate_id}", certificate_id=str(certificate_id)
@@ -306,7 +309,7 @@ def consumers_of(connection: Connection, class_id: int, position: int) -> list[R
     Counters only grow: the one that passed the position is the last that began at or before it;
     every other took its kilograms while that tonne was the open one.
     """
-    table, query = tables.certificates, _retirements()
+    table, query = tables.certificates, select_retirements()
     passed = connection.execute(
         query.where(table.c.class_id == class_id, table.c.exited <= position)
         .order_by(table.c.exited.desc(), table.c.certificate_id.desc())

@@ -2,6 +2,7 @@
 
 import { Told, say } from "./page.js";
 import { ask } from "./service.js";
+import { follow } from "./sent.js";
 import { onOurChain, request, signer } from "./wallet.js";
 
 interface Receipt {
@@ -15,6 +16,11 @@ export interface Call {
   /** Solidity, as in the contract's interface: `function claim(address account, uint256 asset)`. */
   abi: string;
   args: unknown[];
+}
+
+/** A call that the wallet signs, and what it does in words: the page shows it until it is final. */
+export interface Act extends Call {
+  what: string;
 }
 
 const PATIENCE_MS = 120_000;
@@ -31,11 +37,12 @@ async function encode(call: Call): Promise<string> {
 }
 
 /** Sends one call and waits for its receipt; a revert is told in words. */
-export async function send(call: Call): Promise<Receipt> {
+export async function send(call: Act): Promise<Receipt> {
   const from = await signer();
   await onOurChain();
   const data = await encode(call);
   const hash = await request<string>("eth_sendTransaction", [{ from, to: call.to, data }]);
+  follow(hash, call.what);
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
     const receipt = await request<Receipt | null>("eth_getTransactionReceipt", [hash]);

@@ -4,6 +4,7 @@ import { Told, at, data, during, explain, language, make, note, say } from "./pa
 import { grouped, moment, parseDecimal, short, tonnes } from "./amounts.js";
 import { indexed, send } from "./chain.js";
 import { type Listed, ask } from "./service.js";
+import { whenMoved } from "./sent.js";
 import { connected, signer, whenChanged } from "./wallet.js";
 
 interface Here {
@@ -26,6 +27,7 @@ interface Delivery {
 }
 
 const here = data<Here>("deliver-data")!;
+let shown = "";
 const form = at<HTMLFormElement>("deliver");
 
 function field<T extends HTMLElement>(name: string): T {
@@ -68,7 +70,9 @@ function line(one: Delivery): HTMLElement {
     button.addEventListener("click", () => {
       void during(button, at("own-note"), async () => {
         const abi = "function refund(uint64 deliveryId)";
-        await indexed(await send({ to: here.deliveries, abi, args: [BigInt(one.delivery_id)] }));
+        const what = `${say("script.refund")} · ${one.delivery_id}`;
+        const args = [BigInt(one.delivery_id)];
+        await indexed(await send({ what, to: here.deliveries, abi, args }));
         await refresh();
         return say("script.refunded", { tonnes: grouped(one.tonnes) });
       });
@@ -94,8 +98,20 @@ function line(one: Delivery): HTMLElement {
   );
 }
 
+const EVERY_MS = 3_000;
+const ENDED = ["finalised", "refunded", "refunded_disputed"];
+let later: ReturnType<typeof setTimeout> | undefined;
+
+/** Every delivery of the account; while one is under way the list is read again by itself. */
 async function showOwn(account: string): Promise<void> {
   const found = await ask<Listed<Delivery>>(`/v1/deliveries?holder=${account}&limit=50`);
+  clearTimeout(later);
+  if (found.data.some((one) => !ENDED.includes(one.state)))
+    later = setTimeout(() => void showOwn(account).catch(() => undefined), EVERY_MS);
+  // A list that says the same is left alone: nobody's click or reading is lost.
+  const says = JSON.stringify(found.data);
+  if (says === shown) return;
+  shown = says;
   at("own-deliveries").replaceChildren(
     found.data.length
       ? make("ul", { class: "plain-list" }, ...found.data.map(line))
@@ -126,10 +142,16 @@ form.addEventListener("submit", (event) => {
       "function request(address holder, uint256 classId, uint256 tonnes, " +
       "string registryAccount) returns (uint64)";
     const args = [holder, BigInt(id), count, account];
-    await indexed(await send({ to: here.deliveries, abi, args }));
+    const what = say("script.deliver_line", {
+      tonnes: grouped(count),
+      name: here.classes[id] ?? "",
+      account,
+    });
+    await indexed(await send({ what, to: here.deliveries, abi, args }));
     await refresh();
     return say("script.delivery_made", { tonnes: grouped(count) });
   });
 });
 
+whenMoved(() => void refresh());
 whenChanged(() => void refresh());

@@ -303,6 +303,7 @@ function ownTable(orders: OwnOrder[]): HTMLElement {
 function showState(state: State): void {
   const place = at("connection");
   place.dataset["state"] = state;
+  at("desk").dataset["state"] = state;
   place.textContent = say(`script.stream_${state}`);
 }
 

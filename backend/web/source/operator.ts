@@ -3,7 +3,7 @@
 
 import { Told, at, during, explain, note, say } from "./page.js";
 import { Refused, ask } from "./service.js";
-import { forget, own, token } from "./session.js";
+import { forget, ownSigned, token } from "./session.js";
 import { onOurChain, request, signer } from "./wallet.js";
 
 interface Draft {
@@ -24,7 +24,7 @@ async function person(): Promise<string> {
 }
 
 async function open(): Promise<void> {
-  await own<void>(`${HOME}/session`, { method: "POST" });
+  await ownSigned<void>(`${HOME}/session`, { method: "POST" });
   const next = new URLSearchParams(location.search).get("next") ?? HOME;
   // Ours alone: what a link of a stranger says leads nowhere else.
   location.assign(/^\/operator(?:[/?]|$)/.test(next) ? next : HOME);
@@ -50,7 +50,7 @@ async function refresh(): Promise<void> {
 async function sign(id: string): Promise<string> {
   const account = await person();
   const path = `/v1/operator/drafts/${id}`;
-  const draft = await own<Draft>(path);
+  const draft = await ownSigned<Draft>(path);
   await onOurChain();
   const signature = await request<string>("eth_signTypedData_v4", [
     account,
@@ -63,7 +63,7 @@ async function sign(id: string): Promise<string> {
 /** Sends what a person decided; a conflict is told with what it is about. */
 async function send(path: string, body: unknown): Promise<void> {
   try {
-    await own(path, { body });
+    await ownSigned(path, { body });
   } catch (error) {
     if (!(error instanceof Refused) || error.code !== "conflict") throw error;
     throw new Told(say("script.operator_conflict", { detail: error.problem.detail }));

@@ -1,9 +1,9 @@
 // Orders as EIP-712 messages of the venue: made, shown in words, signed, sent until known.
 
-import { Told, language, say } from "./page.js";
+import { Told, knows, language, say } from "./page.js";
 import { type Money, fee, grouped, moment, money } from "./amounts.js";
 import { type One, Refused, ask } from "./service.js";
-import { own } from "./session.js";
+import { ownSigned } from "./session.js";
 import { onOurChain, request, signer } from "./wallet.js";
 
 export interface Venue {
@@ -127,8 +127,7 @@ async function send(path: string, body: unknown): Promise<Result> {
       const answer = await ask<{ results: Result[] }>(path, { body });
       const result = answer.results[0];
       if (!result) throw new Told(say("script.offline"));
-      if (result.status === "refused")
-        throw new Told(say("script.refused", { reason: result.reason ?? "" }));
+      if (result.status === "refused") throw new Told(refusal(result.reason ?? ""));
       if (result.problem) throw new Told(result.problem.detail);
       return result;
     } catch (error) {
@@ -139,8 +138,14 @@ async function send(path: string, body: unknown): Promise<Result> {
   }
 }
 
+/** Why the venue refused, in words where we have some. */
+function refusal(reason: string): string {
+  const key = `script.reason_${reason}`;
+  return say("script.refused", { reason: knows(key) ? say(key) : reason });
+}
+
 async function nextNonce(account: string): Promise<string> {
-  const answer = await own<One<{ next_nonce: string }>>(`/v1/venue/accounts/${account}`);
+  const answer = await ownSigned<One<{ next_nonce: string }>>(`/v1/venue/accounts/${account}`);
   return answer.data.next_nonce;
 }
 

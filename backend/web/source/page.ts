@@ -5,6 +5,8 @@ type Values = Record<string, string | number>;
 interface Common {
   language: string;
   chainId: number;
+  /** How a wallet that does not know the chain reaches it; null when nobody said. */
+  chain: { name: string; rpc: string } | null;
   texts: Record<string, string>;
 }
 
@@ -14,10 +16,16 @@ export function data<T>(id: string): T | null {
   return block?.textContent ? (JSON.parse(block.textContent) as T) : null;
 }
 
-const common = data<Common>("common") ?? { language: "en", chainId: 0, texts: {} };
+const common = data<Common>("common") ?? {
+  language: "en",
+  chainId: 0,
+  chain: null,
+  texts: {},
+};
 
 export const language = common.language;
 export const chainId = common.chainId;
+export const chain = common.chain;
 
 /** A text in the page's language with its places filled; the key itself when there is none. */
 export function say(key: string, values: Values = {}): string {

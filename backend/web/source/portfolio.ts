@@ -5,7 +5,8 @@ import { type Money, grouped, moment, money, parseDecimal, short, tonnes } from 
 import { indexed, send, word } from "./chain.js";
 import { cancel, withdraw } from "./orders.js";
 import { type Listed, type One, ask } from "./service.js";
-import { invitation, own, signIn, token } from "./session.js";
+import { whenMoved } from "./sent.js";
+import { invitation, own, ownSigned, signIn, token } from "./session.js";
 import { connected, whenChanged } from "./wallet.js";
 
 interface Here {
@@ -117,13 +118,9 @@ async function showWallet(account: string): Promise<void> {
   const place = at("wallet-note");
   const rows: HTMLTableRowElement[] = [];
   for (const asset of here.assets) {
-    const amount = await word({
-      to: asset.address,
-      abi: "function balanceOf(address account) view returns (uint256)",
-      args: [account],
-    });
-    if (!amount) continue;
     const held = heldOf(asset.address);
+    const amount = await balanceOf(held, account);
+    if (!amount) continue;
     rows.push(
       row(
         held.name,
@@ -182,18 +179,34 @@ async function asked(held: Held, title: string): Promise<bigint | null> {
   });
 }
 
+function balanceOf(held: Held, account: string): Promise<bigint> {
+  if (held.money) {
+    const abi = "function balanceOf(address account) view returns (uint256)";
+    return word({ to: held.money.address, abi, args: [account] });
+  }
+  const abi = "function balanceOf(address account, uint256 id) view returns (uint256)";
+  return word({ to: here.credits, abi, args: [account, held.id] });
+}
+
 async function putIn(held: Held): Promise<string | void> {
   const amount = await asked(held, "script.deposit_of");
   const account = connected();
   if (amount === null || !account) return;
+  const have = await balanceOf(held, account);
+  if (have < amount)
+    throw new Told(say("script.too_little", { have: shown(held, have), name: held.name }));
+  const amounts = `${held.name}: ${shown(held, amount)}`;
+  const what = `${say("script.deposit")} · ${amounts}`;
   if (held.money) {
     await send({
+      what: `${say("script.approve")} · ${amounts}`,
       to: held.money.address,
       abi: "function approve(address spender, uint256 amount) returns (bool)",
       args: [here.exchange, amount],
     });
     await indexed(
       await send({
+        what,
         to: here.exchange,
         abi: "function deposit(address asset, uint256 amount) returns (uint256)",
         args: [held.money.address, amount],
@@ -203,7 +216,7 @@ async function putIn(held: Held): Promise<string | void> {
     const abi =
       "function safeTransferFrom(address from, address to, uint256 id, uint256 value, bytes data)";
     const args = [account, here.exchange, held.id, amount, "0x"];
-    await indexed(await send({ to: here.credits, abi, args }));
+    await indexed(await send({ what, to: here.credits, abi, args }));
   }
   return say("script.deposited", { amount: shown(held, amount) });
 }
@@ -264,7 +277,8 @@ async function takeOut(held: Held): Promise<string | void> {
 
 async function claim(account: string, held: Held): Promise<string> {
   const abi = "function claim(address account, uint256 asset) returns (uint256)";
-  await indexed(await send({ to: here.exchange, abi, args: [account, held.id] }));
+  const what = `${say("script.claim")} · ${held.name}`;
+  await indexed(await send({ what, to: here.exchange, abi, args: [account, held.id] }));
   return say("script.claimed");
 }
 
@@ -283,7 +297,8 @@ function exitOf(
     if (!settled || settled.balance === "0") return make("span");
     return act("script.exit", place, async () => {
       const abi = "function requestExit(uint256[] assets)";
-      await indexed(await send({ to: here.exchange, abi, args: [[held.id]] }));
+      const what = `${say("script.exit")} · ${held.name}`;
+      await indexed(await send({ what, to: here.exchange, abi, args: [[held.id]] }));
       return say("script.exit_requested", { window: Math.ceil((2 * here.window) / 60) });
     });
   }
@@ -301,7 +316,8 @@ function exitOf(
   }
   return act("script.exit_execute", place, async () => {
     const abi = "function executeExit(address account, uint256[] assets)";
-    await indexed(await send({ to: here.exchange, abi, args: [account, [held.id]] }));
+    const what = `${say("script.exit_execute")} · ${held.name}`;
+    await indexed(await send({ what, to: here.exchange, abi, args: [account, [held.id]] }));
     return say("script.exit_executed");
   });
 }
@@ -397,7 +413,7 @@ async function statement(account: string): Promise<string> {
   let cursor: string | null = null;
   do {
     const next: string = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-    const page: Listed<Line> = await own(
+    const page: Listed<Line> = await ownSigned(
       `/v1/venue/accounts/${account}/statement?limit=500${next}`,
     );
     for (const one of page.data) {
@@ -459,4 +475,5 @@ at("sign-in").addEventListener("click", () => {
     void refresh();
   });
 });
+whenMoved(() => void refresh());
 whenChanged(() => void refresh());

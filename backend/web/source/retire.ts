@@ -1,16 +1,27 @@
-// Retirement: words, serials before the signature, the certificate after it.
+// Retirement: words and serials before the signature, the certificate after it.
 
 import { Told, at, data, during, explain, make, note, say } from "./page.js";
 import { type Money, grouped, money, parseDecimal, tonnes } from "./amounts.js";
-import { indexed, send } from "./chain.js";
+import { indexed, send, word } from "./chain.js";
+import {
+  type Checked,
+  type Request,
+  type Rules,
+  NO_HASH,
+  adapt,
+  check,
+  written,
+} from "./instruction.js";
 import { type Terms, feeBps, inWords, expiryOf, place, theVenue } from "./orders.js";
 import { type One, Refused, ask } from "./service.js";
+import { ownSigned } from "./session.js";
 import { signer } from "./wallet.js";
 
 interface Here {
   credits: string;
-  classes: Record<string, string>;
-  numbers: Record<string, number>;
+  classes: Record<string, { name: string; number: number; programme: string }>;
+  programmes: Record<string, Rules & { hours: number | null }>;
+  countries: string[];
   assets: Money[];
 }
 
@@ -28,7 +39,6 @@ interface Piece {
 
 const here = data<Here>("retire-data")!;
 const form = at<HTMLFormElement>("retire");
-const NO_HASH = `0x${"0".repeat(64)}`;
 /** CreditsRetired(uint256 indexed id, address indexed from, uint256 indexed certificateId, …) */
 const CERTIFICATE_TOPIC = 3;
 const RETIRE =
@@ -56,33 +66,15 @@ function kilograms(): bigint {
   return amount;
 }
 
-interface Words {
-  salt: string;
-  beneficiary: string;
-  purpose: string;
-  period: string;
+/** The class that is chosen; Told when there is none. */
+function chosen(): Here["classes"][string] {
+  const found = here.classes[value("class")];
+  if (!found) throw new Told(say("script.nothing_whole"));
+  return found;
 }
 
-function words(): Words {
-  const secret = value("visibility") === "private";
-  const bytes = secret ? crypto.getRandomValues(new Uint8Array(32)) : new Uint8Array(32);
-  const salt = `0x${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-  const said = {
-    salt,
-    beneficiary: value("beneficiary"),
-    purpose: value("purpose"),
-    period: value("period"),
-  };
-  for (const text of [said.beneficiary, said.purpose, said.period])
-    if (new TextEncoder().encode(text).length > 256) throw new Told(say("script.text_too_long"));
-  return said;
-}
-
-async function hashOf(said: Words): Promise<string> {
-  const { encodeAbiParameters, keccak256 } = await import("./encode.js");
-  const types = ["bytes32", "string", "string", "string", "bytes32"].map((type) => ({ type }));
-  const values = [said.salt, said.beneficiary, said.purpose, said.period, NO_HASH];
-  return keccak256(encodeAbiParameters(types, values));
+function rules(): Here["programmes"][string] {
+  return here.programmes[chosen().programme]!;
 }
 
 // ── before the signature ─────────────────────────────────────────────────────────────────────
@@ -145,18 +137,26 @@ async function preview(): Promise<void> {
   at("market-fields").hidden = !fromMarket();
   const lines: string[] = [];
   try {
+    adapt(rules(), here.countries);
     if (fromMarket()) {
       const wanted = terms(NO_HASH);
       lines.push(...inWords(wanted, feeBps(await theVenue()), expiryOf(wanted)));
     } else {
-      const name = here.classes[value("class")] ?? "";
+      const name = chosen().name;
       lines.push(say("script.retire_line", { amount: tonnes(kilograms()), name }));
     }
-    if (value("beneficiary")) lines.push(say("script.for_whom", { name: value("beneficiary") }));
+    const said = await check(written(rules()), true);
+    if (said.beneficiary) lines.push(say("script.for_whom", { name: said.beneficiary }));
+    if (said.purpose) lines.push(say("script.for_what", { purpose: said.purpose }));
+    if (said.period) lines.push(say("script.for_when", { period: said.period }));
     lines.push(say(`script.retire_${value("visibility")}`));
+    const hours = rules().hours;
+    if (hours !== null) lines.push(say("script.visible_by", { hours }));
     at("preview").replaceChildren(...lines.map((line) => make("li", {}, line)));
   } catch (error) {
-    at("preview").replaceChildren(make("li", { class: "quiet" }, explain(error)));
+    const all = [...lines.map((line) => make("li", {}, line))];
+    all.push(make("li", { class: "quiet" }, explain(error)));
+    at("preview").replaceChildren(...all);
   }
 }
 
@@ -172,57 +172,87 @@ function changed(): void {
 
 // ── the signature and what follows ───────────────────────────────────────────────────────────
 
-async function retireHeld(said: Words): Promise<string> {
+/** Told when the wallet holds less than it shall retire: no signature is asked for nothing. */
+async function requireHeld(from: string, amount: bigint): Promise<void> {
+  const abi = "function balanceOf(address account, uint256 id) view returns (uint256)";
+  const have = await word({ to: here.credits, abi, args: [from, BigInt(value("class"))] });
+  if (have < amount)
+    throw new Told(say("script.too_little", { have: tonnes(have), name: chosen().name }));
+}
+
+async function retireHeld(said: Request): Promise<string> {
   const from = await signer();
   const id = BigInt(value("class"));
   const amount = kilograms();
-  const isPrivate = said.salt !== NO_HASH;
+  await requireHeld(from, amount);
+  const kept = await keep(said);
+  const isPrivate = said.details_salt !== NO_HASH;
+  const words = [kept.beneficiary, kept.purpose, kept.period, kept.instruction_hash];
   const call = isPrivate
-    ? {
-        abi: RETIRE,
-        args: [from, id, amount, from, await hashOf(said)],
-      }
-    : {
-        abi: RETIRE_PUBLICLY,
-        args: [from, id, amount, from, said.beneficiary, said.purpose, said.period, NO_HASH],
-      };
-  const receipt = await send({ to: here.credits, ...call });
+    ? { abi: RETIRE, args: [from, id, amount, from, kept.details_hash] }
+    : { abi: RETIRE_PUBLICLY, args: [from, id, amount, from, ...words] };
+  const what = say("script.retire_line", { amount: tonnes(amount), name: chosen().name });
+  const receipt = await send({ what, to: here.credits, ...call });
   await indexed(receipt);
   const retired = receipt.logs.find(
     (log) =>
       log.address.toLowerCase() === here.credits.toLowerCase() &&
       log.topics.length === CERTIFICATE_TOPIC + 1 &&
       BigInt(log.topics[1]!) === id &&
-      BigInt(log.topics[CERTIFICATE_TOPIC]!) >> 32n === BigInt(here.numbers[value("class")] ?? 0),
+      BigInt(log.topics[CERTIFICATE_TOPIC]!) >> 32n === BigInt(chosen().number),
   );
-  if (retired) finish(`/certificates/${BigInt(retired.topics[CERTIFICATE_TOPIC]!)}`, said);
+  if (retired) {
+    const number = BigInt(retired.topics[CERTIFICATE_TOPIC]!);
+    finish(`/certificates/${number}`, said, kept, isPrivate);
+  }
   return say("script.retired_now", { amount: tonnes(amount) });
 }
 
-async function buyAndRetire(said: Words): Promise<string> {
-  const wanted = terms(await hashOf(said));
+async function buyAndRetire(said: Request): Promise<string> {
+  terms(NO_HASH);
+  const kept = await keep(said);
+  const wanted = terms(kept.details_hash);
   const made = await place(wanted);
   if (!BigInt(made.filled ?? "0")) throw new Told(say("script.nothing_matched"));
-  finish(`/explore?q=${await signer()}`, said);
+  finish(`/explore?q=${await signer()}`, said, kept, true);
   return say("script.bought_and_retired", {
     tonnes: grouped(made.filled ?? "0"),
     price: money(wanted.price, wanted.asset),
   });
 }
 
-function finish(link: string, said: Words): void {
+/** The instruction stands with the service before anything is signed: the registry is told it. */
+function keep(said: Request): Promise<Checked> {
+  return ownSigned<Checked>("/v1/retirement-instructions", { body: said });
+}
+
+/** The certificate's link; and, where the chain has only a hash, the texts that prove it. */
+function finish(link: string, said: Request, kept: Checked, onlyHash: boolean): void {
   at<HTMLAnchorElement>("certificate").href = link;
   at("done").hidden = false;
-  const secret = at("secret");
-  secret.hidden = said.salt === NO_HASH;
-  secret.textContent = say("script.keep_salt", { salt: said.salt });
+  at("secret").hidden = !onlyHash;
+  at("salt").textContent = said.details_salt;
+  at<HTMLButtonElement>("keep").onclick = () => {
+    const { beneficiary, purpose, period, instruction_hash, details_hash } = kept;
+    const words = { salt: said.details_salt, beneficiary, purpose, period, instruction_hash };
+    const all = { words, details_hash, instruction: said.instruction, link };
+    const blob = new Blob([JSON.stringify(all, null, 2)], { type: "application/json" });
+    const save = make("a", {
+      href: URL.createObjectURL(blob),
+      download: `causeway-retirement-${details_hash.slice(2, 10)}.json`,
+    });
+    save.click();
+    setTimeout(() => URL.revokeObjectURL(save.href), 10_000);
+  };
 }
 
 form.addEventListener("input", changed);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   void during(at<HTMLButtonElement>("sign"), at("retire-note"), async () => {
-    const said = words();
+    kilograms();
+    const said = written(rules());
+    await check(said);
     const told = await (fromMarket() ? buyAndRetire(said) : retireHeld(said));
     changed();
     return told;

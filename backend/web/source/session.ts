@@ -1,8 +1,8 @@
 // Sign-In with Ethereum (EIP-4361): reading what is one's own. The token lives in this tab.
 
 import { Refused, ask } from "./service.js";
-import { chainId, say } from "./page.js";
-import { connected, request, signer } from "./wallet.js";
+import { Told, chainId, say } from "./page.js";
+import { changed, connected, request, signer } from "./wallet.js";
 
 const KEPT = "causeway.session";
 
@@ -48,6 +48,7 @@ export async function signIn(): Promise<string> {
   const signature = await request<string>("personal_sign", [hex, account]);
   const opened = await ask<{ token: string }>("/v1/session", { body: { message, signature } });
   sessionStorage.setItem(KEPT, JSON.stringify({ account, token: opened.token }));
+  ended = false;
   return opened.token;
 }
 
@@ -56,21 +57,47 @@ async function checksummed(account: string): Promise<string> {
   return getAddress(account);
 }
 
-/** A request with the session; an expired one is opened anew, once. */
-export async function own<T>(
+/** A read of one's own to be shown: it never opens the wallet. A session that has ended is
+ *  forgotten and the page told, so that it says so and offers to sign in again. */
+export async function own<T>(path: string): Promise<T> {
+  const known = token();
+  if (!known) throw new Told(invitation());
+  try {
+    return await ask<T>(path, { token: known });
+  } catch (error) {
+    if (hasEnded(error)) end();
+    throw error;
+  }
+}
+
+/** The same within an action of the person: signs in where that is needed, an ended session too. */
+export async function ownSigned<T>(
   path: string,
   options: { body?: unknown; method?: string } = {},
 ): Promise<T> {
   try {
     return await ask<T>(path, { ...options, token: await signIn() });
   } catch (error) {
-    if (!(error instanceof Refused) || error.code !== "not-signed-in") throw error;
+    if (!hasEnded(error)) throw error;
     forget();
     return await ask<T>(path, { ...options, token: await signIn() });
   }
 }
 
+let ended = false;
+
+function hasEnded(error: unknown): boolean {
+  return error instanceof Refused && error.code === "not-signed-in";
+}
+
+function end(): void {
+  forget();
+  ended = true;
+  changed();
+}
+
 /** Why a page shows nothing of one's own yet. */
 export function invitation(): string {
-  return connected() ? say("script.sign_in_first") : say("script.connect_first");
+  if (!connected()) return say("script.connect_first");
+  return say(ended ? "problem.not-signed-in" : "script.sign_in_first");
 }

@@ -1,7 +1,7 @@
 // Wallets: found by EIP-6963, spoken to by EIP-1193. Which one the person chose is remembered by
 // its name only; nothing connects before they ask for it or have done so before on this page.
 
-import { Told, chainId, data, make, say } from "./page.js";
+import { Told, chain, chainId, explain, make, note, say } from "./page.js";
 import { short } from "./amounts.js";
 
 export interface Provider {
@@ -12,11 +12,6 @@ export interface Provider {
 interface Announced {
   info: { uuid: string; name: string; icon: string; rdns: string };
   provider: Provider;
-}
-
-interface Chain {
-  name: string;
-  rpc: string;
 }
 
 const KEPT = "causeway.wallet";
@@ -36,8 +31,10 @@ export function whenChanged(listener: () => void): void {
   listener();
 }
 
-function changed(): void {
+/** Tells every listener to look anew: another account, another chain, a session that ended. */
+export function changed(): void {
   render();
+  void showChain();
   for (const listener of listeners) listener();
 }
 
@@ -54,30 +51,53 @@ export async function signer(): Promise<string> {
   return account;
 }
 
-/** Asks the wallet to be on the page's chain; says in words when it is not. */
-export async function onOurChain(): Promise<void> {
-  const at = Number(await request<string>("eth_chainId"));
-  if (at === chainId) return;
+async function currentChain(): Promise<number> {
+  return Number(await request<string>("eth_chainId"));
+}
+
+/** Asks the wallet to switch to the page's chain (EIP-3326), or to add it first (EIP-3085). */
+async function switchChain(): Promise<void> {
   const wanted = `0x${chainId.toString(16)}`;
   try {
     await request("wallet_switchEthereumChain", [{ chainId: wanted }]);
   } catch (error) {
-    const chain = data<Chain>("chain");
-    if ((error as { code?: number }).code === 4902 && chain) {
-      await request("wallet_addEthereumChain", [
-        {
-          chainId: wanted,
-          chainName: chain.name,
-          rpcUrls: [chain.rpc],
-          nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
-        },
-      ]);
-    } else {
-      throw new Told(say("script.wrong_chain", { wanted: chainId, found: at }));
-    }
+    if ((error as { code?: number }).code !== 4902 || !chain) throw error;
+    await request("wallet_addEthereumChain", [
+      {
+        chainId: wanted,
+        chainName: chain.name,
+        rpcUrls: [chain.rpc],
+        nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+      },
+    ]);
   }
-  const now = Number(await request<string>("eth_chainId"));
-  if (now !== chainId) throw new Told(say("script.wrong_chain", { wanted: chainId, found: now }));
+}
+
+/** Asks the wallet to be on the page's chain; says in words when it is not. */
+export async function onOurChain(): Promise<void> {
+  const before = await currentChain();
+  if (before === chainId) return;
+  await switchChain().catch(() => undefined);
+  const found = await currentChain();
+  if (found !== chainId) throw new Told(say("script.wrong_chain", { wanted: chainId, found }));
+}
+
+/** A banner while the wallet is on another chain, with the switch as its button. */
+async function showChain(): Promise<void> {
+  const banner = document.getElementById("chain-note");
+  if (!banner) return;
+  const found = account ? await currentChain().catch(() => chainId) : chainId;
+  banner.hidden = found === chainId;
+  if (banner.hidden) return;
+  const told = make("span", { role: "status" });
+  const offer = make("button", { type: "button", class: "small" }, say("script.switch_chain"));
+  offer.addEventListener("click", () => {
+    switchChain()
+      .then(() => showChain())
+      .catch((error: unknown) => note(told, explain(error), "bad"));
+  });
+  const words = say("script.other_chain", { wanted: chainId, found });
+  banner.replaceChildren(make("span", {}, words), " ", offer, " ", told);
 }
 
 async function use(wallet: Announced, method: string): Promise<void> {
@@ -147,7 +167,7 @@ function render(): void {
   if (!place) return;
   const problem = make("span", { class: "wallet-problem", role: "status" });
   const tell = (error: unknown): void => {
-    problem.textContent = error instanceof Told ? error.message : say("script.wallet_refused");
+    problem.textContent = explain(error);
   };
   place.replaceChildren(
     account
