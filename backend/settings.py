@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     #: Whether webhooks may go to private addresses and by http to this machine; unset: only where
     #: the chain is the local one.
     webhook_private: bool | None = None
+    #: Faucets and triggers for developers, on the local chain of one machine alone: anywhere else
+    #: the API refuses to start with it. `causeway up` sets it for its own chain.
+    sandbox: bool = False
     #: Mnemonic of the embedded chain's accounts.
     dev_mnemonic: str = DEVELOPMENT_MNEMONIC
 

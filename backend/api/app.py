@@ -30,6 +30,7 @@ from backend.api.routes import (
     programmes,
     registry,
     retirements,
+    sandbox,
     settlements,
     venue_accounts,
     webhooks,
@@ -39,6 +40,7 @@ from backend.api.site import SITE, trouble
 from backend.api.stream_hub import Hub
 from backend.chain.rpc import Rpc
 from backend.registries.custody_file import load_custody
+from backend.sandbox.sandbox import Sandbox
 from backend.settings import Settings
 from backend.store.database import Database
 
@@ -75,11 +77,15 @@ _TAGS = [
     {"name": "session", "description": "Sign-In with Ethereum: reading what is one's own."},
     {"name": "service", "description": "Whether the answers can be relied on."},
 ]
+_SANDBOX_TAG = {"name": "sandbox", "description": "Faucets and triggers, on a local chain only."}
 
 
-def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, database: Database | None = None, playground: Sandbox | None = None
+) -> FastAPI:
     """The app over the services that the settings name; a database that is given stays open.
 
+    The routes of a sandbox are there only with a `playground`, which exists on local chains alone.
     Raises LocalError when no database is configured. Without a chain or a bus health says `off`,
     and reads that wait for a chain block poll.
     """
@@ -109,7 +115,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         title=TITLE,
         version=VERSION,
         description=DESCRIPTION,
-        openapi_tags=_TAGS,
+        openapi_tags=_TAGS + ([_SANDBOX_TAG] if playground else []),
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -122,6 +128,14 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     trouble.install(app)
+    _include_routes(app, playground)
+    app.add_middleware(Surroundings, metrics=metrics)
+    app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _include_routes(app: FastAPI, playground: Sandbox | None) -> None:
     for module in (
         classes,
         accounts,
@@ -133,20 +147,19 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         programmes,
         health,
         operator,
+        session,
+        market,
+        venue_accounts,
+        settlements,
+        webhooks,
+        streams,
     ):
         app.include_router(module.router)
-    app.include_router(session.router)
-    app.include_router(market.router)
-    app.include_router(venue_accounts.router)
-    app.include_router(settlements.router)
-    app.include_router(webhooks.router)
-    app.include_router(streams.router)
+    if playground is not None:
+        app.state.sandbox = playground
+        app.include_router(sandbox.router)
     for page in SITE:
         app.include_router(page.router)
-    app.add_middleware(Surroundings, metrics=metrics)
-    app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return app
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -170,7 +183,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, playground: Sandbox | None = None) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first."""
     if not structlog.is_configured():
         structlog.configure(
@@ -182,7 +195,7 @@ def serve(settings: Settings) -> None:
                 structlog.processors.JSONRenderer(),
             ]
         )
-    app = create_app(settings)
+    app = create_app(settings, playground=playground)
     uvicorn.run(
         app,
         host=settings.api_host,

@@ -59,6 +59,11 @@ class Calls:
         given = {**JSON, **(headers or {})}
         return asked(Request("POST", path, headers=given, content=orjson.dumps(body)))
 
+    def send(self, method: str, path: str, body: Any) -> Flow[Any]:
+        """A request whose effect is of once however often it is sent: tried again like a read."""
+        request = Request(method, path, headers=JSON, content=orjson.dumps(body))
+        return (yield from repeated(lambda: asked(request), self.patience))[0]
+
     def data(self, path: str, query: Mapping[str, Any] | None = None) -> Flow[Any]:
         found = yield from self.get(path, query)
         return found["data"]

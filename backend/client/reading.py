@@ -102,6 +102,10 @@ class Client:
         """What a route answers to a body, sent once."""
         return self.run(self.calls.post(path, body, headers))
 
+    def send(self, method: str, path: str, body: Any) -> Any:
+        """As `post`, of any method, tried again like a read: for what has the effect of once."""
+        return self.run(self.calls.send(method, path, body))
+
     def end_session(self, token: str) -> None:
         """Sign out."""
         self.run(self.calls.end_session(token))
@@ -191,6 +195,10 @@ class AsyncClient:
     async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
         """As Client.post."""
         return await self.run(self.calls.post(path, body, headers))
+
+    async def send(self, method: str, path: str, body: Any) -> Any:
+        """As Client.send."""
+        return await self.run(self.calls.send(method, path, body))
 
     async def end_session(self, token: str) -> None:
         """As Client.end_session."""

@@ -19,7 +19,7 @@ from backend.chain.bridge_calls import request_delivery
 from backend.commands.context import Context, clock
 from backend.commands.deliver import do_refund, newest_delivery
 from backend.commands.demo_market import MarketWalk
-from backend.commands.demo_registry import BUYER, REFUSER, DemoRegistry
+from backend.commands.demo_registry import DemoRegistry
 from backend.commands.output import JSON_OPTION, emit, reporting, say
 from backend.commands.sample_registry import export_after
 from backend.commands.setup import WALLETS
@@ -30,6 +30,7 @@ from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
 from backend.domain.units import KILOGRAMS_PER_TONNE, format_kilograms
 from backend.errors import CausewayError, NotFound
+from backend.sandbox.registry import BUYER, REFUSER
 from backend.store.custody import StoredReceipt
 from backend.store.queries import certificates, registry
 from backend.store.queries.certificates import Certificate

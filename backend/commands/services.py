@@ -123,9 +123,12 @@ def webhook_loops(context: Context) -> list[Loop]:
 def api() -> None:
     """Serve the HTTP API until stopped."""
     from backend.api.app import serve
+    from backend.sandbox.sandbox import Sandbox
 
     with reporting():
-        serve(Settings.load())
+        context = Context.load()
+        playground = Sandbox(context) if context.settings.sandbox else None
+        serve(context.settings, playground)
 
 
 @database_app.command("migrate")

@@ -37,6 +37,7 @@ from backend.local.run_file import HomeLock, RunFile
 from backend.local.set_aside import set_aside
 from backend.local.watchdog import Watchdog
 from backend.local.watched import QUICK_FAILURES, OwnService, Runnable, Watched
+from backend.sandbox.guard import is_possible
 from backend.settings import Settings
 
 _TICK_SECONDS = 0.1
@@ -295,6 +296,9 @@ class Supervisor:
         environment = dict(os.environ) | {"CAUSEWAY_HOME": str(self.home), "PATH": path}
         if self._anvil is not None and not self._anvil.is_public:
             environment["CAUSEWAY_CHAIN_URL"] = self._anvil.url
+        if self._anvil is not None and is_possible(self.settings):
+            # Its chain is this machine's own; who does not want it sets CAUSEWAY_SANDBOX=0.
+            environment.setdefault("CAUSEWAY_SANDBOX", "1")
         return environment
 
     def _log(self, name: str) -> Path:

@@ -27,12 +27,13 @@ RANKS = {
     "exchange": 5,
     "audit": 5,
     "hooks": 5,
-    "api": 6,
-    "web": 6,
-    "client": 7,
-    "local": 7,
-    "commands": 8,
-    "cli": 9,
+    "sandbox": 6,
+    "api": 7,
+    "web": 7,
+    "client": 8,
+    "local": 8,
+    "commands": 9,
+    "cli": 10,
 }
 #: The pages are rendered by the routes: `web` holds only templates and styles, no Python imports.
 PURE = {"domain", "matching"}
