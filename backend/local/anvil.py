@@ -95,9 +95,16 @@ class Anvil:
         if self.state is not None:
             if self.loaded.generation is not None:
                 chain_state.discard_after(self.state, self.loaded.generation.number)
+                self._go_on_in_time()
             else:
                 self.save()
         return self.loaded
+
+    def _go_on_in_time(self) -> None:
+        """A chain whose clock was put ahead stays ahead: a loaded one begins at this machine's."""
+        newest = int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        if newest > time.time():
+            self.rpc("evm_setTime", newest)
 
     def save(self, *, force: bool = False) -> Generation | None:
         """Save the state when the head moved since the last save (or `force`); else None."""
