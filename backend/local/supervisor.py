@@ -296,10 +296,9 @@ class Supervisor:
         environment = dict(os.environ) | {"CAUSEWAY_HOME": str(self.home), "PATH": path}
         if self._anvil is not None and not self._anvil.is_public:
             environment["CAUSEWAY_CHAIN_URL"] = self._anvil.url
-        if self._anvil is not None and is_possible(self.settings):
-            # Its chain is this machine's own; who does not want it sets CAUSEWAY_SANDBOX=0.
-            environment.setdefault("CAUSEWAY_SANDBOX", "1")
-        return environment
+        # The chain is this machine's own; who wants no sandbox sets CAUSEWAY_SANDBOX=0.
+        own = {"CAUSEWAY_SANDBOX": "1"} if self._anvil and is_possible(self.settings) else {}
+        return own | environment
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
