@@ -46,7 +46,6 @@ SAVE_SECONDS = 5.0
 _HEALTH_SECONDS = 5.0
 #: A process that runs but has not answered for so long is killed and started again.
 UNANSWERED_SECONDS = 30.0
-
 #: A step that takes longer is announced before it ends.
 _SILENT_SECONDS = 2.0
 #: Keys with which the worker signs what it has checked, where one machine plays all parties.
