@@ -14,6 +14,7 @@ MODULES = (
     "lookup", "audit", "vocabulary", "duplicates", "facts", "registry_simulator",
     "custody_terms", "tasks", "quote", "deliver", "reserve", "statements", "events", "cad_trust",
     "sandbox",
+    "ledger",
 )  # fmt: skip
 #: Commands that a supervisor starts, and starts again: what they do not need is not imported,
 #: which is most of the time that they take to start.

@@ -19,6 +19,7 @@ from backend.audit.custody import CustodyStatement, read_statement
 from backend.audit.evidence import Evidence, Progress, gather
 from backend.audit.exchange import EXCHANGE
 from backend.audit.finality import check_finality, check_once
+from backend.audit.kept import check_kept, read_book
 from backend.audit.ledger import Ledger
 from backend.audit.legal import LegalRecord
 from backend.audit.manager import Manager
@@ -30,6 +31,8 @@ from backend.audit.venue import check_venue
 from backend.chain.compiler import CompiledContract, compile_contracts
 from backend.chain.manifest import Deployment
 from backend.chain.rpc import Rpc
+from backend.domain.ledger import signing_domain
+from backend.domain.ledger_document import Book
 from backend.errors import InvalidValue, LocalError
 
 #: A chain that is reorganised while it is read is read again this often.
@@ -67,6 +70,8 @@ class _Files:
     journal: Path | None = None
     #: Signed answers by the name of their file.
     acknowledgements: Promised = field(default_factory=dict)
+    #: The ledger of credits that are kept without tokens.
+    book: Book | None = None
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -82,6 +87,7 @@ def run(
     compare_source: bool = True,
     compiler_cache: Path | None = None,
     acknowledgements: Sequence[str | PathLike[str]] = (),
+    ledger: str | PathLike[str] | None = None,
 ) -> AuditReport:
     """Judge every law at the newest chain block, from the chain and registry exports alone.
 
@@ -98,7 +104,8 @@ def run(
     if acknowledgements and journal is None:
         raise InvalidValue("acknowledgement", str(acknowledgements[0]), "needs --journal")
     promised = {Path(one).name: read_acknowledgements(Path(one)) for one in acknowledgements}
-    given = _Files(None if journal is None else Path(journal), promised)
+    book = None if ledger is None else read_book(ledger)
+    given = _Files(None if journal is None else Path(journal), promised, book)
     deployment = Deployment.load(Path(deployment_path))
     statement = read_statement(custody) if custody else None
     rpc = Rpc(rpc_url)
@@ -154,6 +161,11 @@ def judge(
     calls = Calls(evidence)
     books.check(calls)
     _check_signatures(findings, evidence, ledger, calls)
+    if given is not None and given.book is not None:
+        deployment = evidence.deployment
+        domain = signing_domain(deployment.chain_id, deployment["RegistryRecords"])
+        held = [one for intervals in register.intervals.values() for one in intervals]
+        check_kept(findings, domain, held, given.book, statement)
     _check_exchange(findings, evidence, ledger, calls, given or _Files())
     return findings
 

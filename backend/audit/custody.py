@@ -66,6 +66,10 @@ class CustodyStatement:
     _records: dict[Series, list[BlockRecord]]
     _firsts: dict[Series, list[int]]
 
+    def tells_of(self, series: Series) -> bool:
+        """Whether any row of a series says what is live in it."""
+        return series in self._records
+
     def foreign(self, interval: Interval, belongs: tuple[object, ...]) -> list[BlockRecord]:
         """Rows that hold serials of `interval` for other credits than `belongs` names."""
         firsts = self._firsts.get(interval.series, [])

@@ -6,19 +6,19 @@ Where the programme allows no tokens the credits stay in custody as a ledger: th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
 from backend.bridge.permits import Permits
 from backend.bridge.receipts import Terms
 from backend.bridge.selection import Lot
 from backend.domain.classes import CreditClass
-from backend.domain.custody import MAX_INTERVALS
+from backend.domain.ledger import LedgerClass, check_serials
 from backend.domain.registry_requests import SerialRange, check_reference
 from backend.domain.serials import merge, subtract
-from backend.errors import DuplicateOpen, InvalidValue, RuleError
+from backend.errors import DuplicateOpen, InvalidValue, RuleError, SerialsOverlap
+from backend.store import ledger
 from backend.store.custody import Custody, ReceiptState
-from backend.store.flows import Flow
+from backend.store.flows import Flow, move_flow
 from backend.store.holdings import imported_classes
 from backend.store.queries import registry
 
@@ -49,12 +49,7 @@ class DepositFlow:
         overlap each other or are of several spaces.
         """
         check_reference(reference)
-        if not 1 <= len(serials) <= MAX_INTERVALS:
-            raise InvalidValue("serials", len(serials), f"needs 1 … {MAX_INTERVALS} ranges")
-        ordered = sorted(serials)
-        for one, other in pairwise(ordered):
-            if one.overlaps(other):
-                raise InvalidValue("serials", str(other), f"overlaps {one}")
+        check_serials(serials)
         content = {
             "account": account,
             "serials": [str(one) for one in serials],
@@ -112,8 +107,7 @@ class DepositFlow:
             self._parts.flows.wait(flow, SLOW_SECONDS, "; ".join(bars))
             return
         if ledger_only:
-            reason = "the programme allows no tokens: kept as a ledger"
-            self._parts.flows.move(flow, "kept", ended=True, reason=reason)
+            self._keep(flow, serials)
             return
         try:
             lot = self._lot(serials)
@@ -149,6 +143,29 @@ class DepositFlow:
             return
         content = {**flow.content, "receipt": held.id}
         self._parts.flows.move(flow, "receipt", content=content, class_id=lot.credit_class.token_id)
+
+    def _keep(self, flow: Flow, serials: Sequence[SerialRange]) -> None:
+        """Take them into the ledger: the notice's recipient owns them from now on."""
+        account = self._parts.holdings.by_text(str(flow.content["account"]))
+        inventory = account.inventory()
+        blocks = [inventory.holding(one) if inventory else None for one in serials]
+        kept = [
+            (one, LedgerClass.of(account.account, block))
+            for one, block in zip(serials, blocks, strict=True)
+            if block is not None
+        ]
+        if len(kept) < len(serials):
+            self._parts.flows.wait(flow, SLOW_SECONDS, "some of them have left the account")
+            return
+        owner, now = str(flow.content["recipient"]), self._parts.services.chain_time()
+        try:
+            with self._parts.database.begin() as connection:
+                ledger.keep(connection, flow.id, str(account.account), owner, kept, now)
+                reason = "the programme allows no tokens: kept as a ledger"
+                move_flow(connection, flow, "kept", ended=True, reason=reason)
+        except SerialsOverlap as error:
+            # Somebody else's already (L2): this notice can never be true.
+            self._parts.flows.move(flow, "failed", ended=True, reason=error.message)
 
     def _lot(self, serials: Sequence[SerialRange]) -> Lot:
         """One class over all of the serials; raises InvalidValue naming what does not fit."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.bridge.certificates import CERTIFICATE, RETIREMENT
+from backend.bridge.hearing import ask_again, hear
 from backend.bridge.instructions import instruction_for
 from backend.bridge.parts import POLL_SECONDS, SLOW_SECONDS, Parts
 from backend.bridge.permits import Permits
@@ -24,8 +25,6 @@ from backend.store.custody import ConfirmationState, Custody
 from backend.store.flows import UNCONFIRMED, Flow, add_flow, flows_at, move_flow
 from backend.store.queries import consumed, lookup
 
-#: A registry that refuses so often is not asked by a machine again.
-MAX_REFUSALS = 3
 #: Expected serials that no account holds after so many looks are a break.
 MAX_MISSING = 60
 
@@ -165,35 +164,17 @@ class RetirementFlow:
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
     def _hear(self, flow: Flow) -> None:
-        held = self._parts.requests.get(str(flow.content["reference"]))
-        assert isinstance(held.request, RetirementRequest)
-        answer = held.answer
-        if answer is None or not answer.state.is_final:
-            account = self._parts.holdings.by_text(str(held.request.account))
-            followed = self._parts.requests.hear(account.client.retire(held.request), flow.class_id)
-            if followed.stops:
-                detail = "; ".join(one.detail for one in followed.breaks)
-                self._parts.broken(flow, detail)
-                return
-            answer = followed.answer
+        answer = hear(self._parts, flow)
+        if answer is None:
+            return
         if answer.state is AnswerState.DONE:
             self._confirm(self._parts.flows.move(flow, "done"))
-        elif answer.state.is_final:
-            self._refused(flow, answer)
-        elif answer.state is AnswerState.UNKNOWN:
-            self._parts.flows.retry(flow, answer.reason or "the registry's answer is not known")
-        else:
-            self._parts.flows.wait(flow, POLL_SECONDS, "the registry has not done it yet")
+        elif not ask_again(self._parts, flow, answer):
+            self._failed(flow, answer)
 
-    def _refused(self, flow: Flow, answer: Answer) -> None:
-        """Nothing happened there: asked anew with a reference of its own, or failed at last."""
-        attempt = int(flow.content.get("attempt", 1))
+    def _failed(self, flow: Flow, answer: Answer) -> None:
+        """Refused at last: recorded on chain."""
         reason = answer.reason or "the registry refused"
-        if attempt < MAX_REFUSALS:
-            content = {**flow.content, "attempt": attempt + 1}
-            pause = POLL_SECONDS * attempt
-            self._parts.flows.move(flow, "planned", content=content, wait=pause, reason=reason)
-            return
         assert flow.class_id is not None
         first, end = _span(flow)
         day = self._parts.services.chain_day()

@@ -12,6 +12,7 @@ from backend.bridge.confirmations import Confirmations
 from backend.bridge.delivery_flow import DELIVERY, DeliveryFlow
 from backend.bridge.deposit_flow import DEPOSIT, DepositFlow
 from backend.bridge.holdings import ConnectedAccount, Holdings
+from backend.bridge.ledger_flow import LedgerFlow
 from backend.bridge.looks import Looks
 from backend.bridge.move_flow import MOVE, MoveFlow
 from backend.bridge.parts import Parts
@@ -30,6 +31,7 @@ from backend.store.custody import Custody as CustodyStore
 from backend.store.custody import StoredConfirmation, StoredReceipt
 from backend.store.database import Database
 from backend.store.flows import Flow
+from backend.store.ledger import LEDGER_RETIREMENT
 from backend.store.statements import Statement
 from backend.store.transactions import PostgresTransactionLog
 from backend.store.trust_accounts import record_trusts
@@ -83,6 +85,7 @@ class Bridge:
         self.retirements = RetirementFlow(self.parts, self.permits)
         self.deliveries = DeliveryFlow(self.parts, self.permits)
         self.deposits = DepositFlow(self.parts, self.permits)
+        self.ledger = LedgerFlow(self.parts, self.permits)
         self.signers = Signers(self.parts, signing_keys)
         self._looks = Looks(database)
 
@@ -147,6 +150,8 @@ class Bridge:
                 self.deliveries.advance(flow, self._custodian())
             elif flow.kind == DEPOSIT:
                 self.deposits.advance(flow)
+            elif flow.kind == LEDGER_RETIREMENT:
+                self.ledger.advance(flow)
             elif flow.kind == MOVE:
                 self.moves.advance(flow)
         except Conflict as error:

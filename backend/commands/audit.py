@@ -30,6 +30,9 @@ def audit(
     custody: list[Path] = typer.Option(
         [], help="Registry export of the trust account; repeatable."
     ),
+    ledger: Path | None = typer.Option(
+        None, help="Exported ledger of credits that are kept without tokens."
+    ),
     strict: bool = typer.Option(False, "--strict", help="Exit 1 when a law is not checked."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -43,7 +46,15 @@ def audit(
 
     try:
         with reporting(as_json):
-            found = run(rpc, deployment, journal, custody, told, acknowledgements=acknowledgement)
+            found = run(
+                rpc,
+                deployment,
+                journal,
+                custody,
+                told,
+                acknowledgements=acknowledgement,
+                ledger=ledger,
+            )
     except typer.Exit as stopped:
         # Whatever kept the audit from running is not a verdict about the laws.
         raise typer.Exit(2) from stopped

@@ -177,11 +177,8 @@ def _instructed(
 
     Raises ProgrammeForbids with every rule it breaks: nothing has been burnt by then.
     """
-    content = {"programme": programme, **_json_object(path)}
-    private = content.get("is_public") is False
-    if private and "salt" not in content:
-        content["salt"] = "0x" + _salt(holder, request and f"{request}:instruction").hex()
-    said = RetirementInstruction.from_json(content)
+    said = instruction_from(programme, path, holder, request)
+    private = not said.is_public
     rules = programme_data(programme).rules
     check_instruction(rules, said, datetime.now(UTC).date())
     for notice in rules.notices:
@@ -189,6 +186,16 @@ def _instructed(
     details = details_of(said, _salt(holder, request) if private else bytes(32))
     RegistryRequests(context.database).keep_instruction(said, details.hash)
     return details
+
+
+def instruction_from(
+    programme: str, path: Path, holder: Key, request: str | None
+) -> RetirementInstruction:
+    """The instruction of a file; a private one without a salt gets one that nobody can guess."""
+    content = {"programme": programme, **_json_object(path)}
+    if content.get("is_public") is False and "salt" not in content:
+        content["salt"] = "0x" + _salt(holder, request and f"{request}:instruction").hex()
+    return RetirementInstruction.from_json(content)
 
 
 def _json_object(path: Path) -> dict[str, Any]:

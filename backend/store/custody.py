@@ -20,7 +20,7 @@ from backend.domain import records
 from backend.domain.custody import Receipt, RegistryRetirement, signing_domain
 from backend.domain.serials import Interval, subtract
 from backend.errors import Conflict, NotFound, SerialsOverlap
-from backend.store import tables
+from backend.store import ledger, tables
 from backend.store.backing_index import ensure_series
 from backend.store.database import Database
 from backend.store.duplicates import require_no_duplicates
@@ -343,6 +343,7 @@ def _hold(connection: Connection, receipt_id: str, intervals: Sequence[Interval]
     for interval, ordinal in sorted((interval, at) for at, interval in enumerate(intervals)):
         number = ids["0x" + interval.series.id.hex()]
         _require_not_on_chain(connection, interval, number)
+        _require_not_kept(connection, interval)
         _let_go(connection, interval, number)
         try:
             with connection.begin_nested():
@@ -364,6 +365,16 @@ def _require_not_on_chain(connection: Connection, interval: Interval, series_id:
     """Receipts that others drafted, or that a lost database knew, are on chain all the same."""
     for held in held_on_chain(connection, series_id, interval.first, interval.last):
         raise _overlap_with(interval, held.first, held.last, held.origin, "on chain")
+
+
+def _require_not_kept(connection: Connection, interval: Interval) -> None:
+    """What is kept as a ledger only has an owner there: no receipt makes tokens of it too."""
+    for piece in ledger.touching(connection, interval):
+        raise SerialsOverlap(
+            f"{interval} overlaps {piece.serials} of the ledger (deposit {piece.deposit})",
+            series=str(interval.series),
+            deposit=piece.deposit,
+        )
 
 
 def _overlap(

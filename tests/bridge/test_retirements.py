@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from backend.bridge.holdings import ConnectedAccount
-from backend.bridge.receipts import Terms
-from backend.bridge.service import Bridge
 from backend.domain.capabilities import QUESTIONS
-from backend.domain.instructions import BeneficiaryKind, RetirementInstruction, UseCase
-from backend.domain.registry_answers import AnswerState
-from backend.domain.registry_requests import RegistryAccount, RetirementRequest, SerialRange
+from backend.domain.ledger import interval_of
+from backend.domain.registry_requests import SerialRange
 from backend.domain.serials import Interval, merge
-from backend.registries.custody_file import parse_custody
-from backend.registries.programmes import programme_data
+from backend.errors import InvalidValue, NotAuthorised, NotEnough, ProgrammeForbids
 from backend.store.breaks import list_breaks
-from backend.store.transactions import PostgresTransactionLog
+from backend.store.queries import ledger as kept
 from tests.bridge.conftest import Forbid
-from tests.bridge.scene import Desk, Scene, breaks_of, custody_document, done
+from tests.bridge.ledger_office import LedgerOffice
+from tests.bridge.scene import Desk, Scene, breaks_of, done
 from tests.indexer.world import VCS
-from tests.registries.simulator_process import SimulatorProcess
 
 pytestmark = pytest.mark.integration
 
@@ -114,67 +109,66 @@ def test_l4_what_a_programme_forbids_is_never_asked_of_its_registry(
 @pytest.mark.parametrize(
     "serials", ["CDM:CN/101-200", "CCER:CCER-2024-000001/101-200", "PHCER:GZ-PHCER-7/101-200"]
 )
-def test_where_no_token_is_allowed_custody_serials_and_retirements_are_kept(
+def test_where_no_token_is_allowed_custody_serials_owners_and_retirements_are_kept(
     scene: Scene, tmp_path: Path, serials: str
 ) -> None:
-    kept = SerialRange.parse(serials)
-    programme = kept.space.partition(":")[0]
-    account = RegistryAccount(programme, "KEPT-1")
-    document = custody_document()
-    named = {"programme": programme, "account": account.account, "sub_account": ""}
-    document["trusts"] = [{**document["trusts"][0], **named}]
-    document["trusts"][0].pop("consent")
-    custody = parse_custody(document)
-    (trust,) = custody.trusts
-    registry = SimulatorProcess(tmp_path, programme)
-    registry.start()
-    with closing(registry.client()) as client, ExitStack() as afterwards:
-        afterwards.callback(registry.stop)
-        registry.open_account(account.account)
-        registry.issue(serials, account.account)
-        bridge = Bridge(
-            scene.database,
-            scene.world.contracts,
-            scene.sender,
-            PostgresTransactionLog(scene.database),
-            custody=custody,
-            accounts=[ConnectedAccount(account, client)],
-        )
+    first = SerialRange.parse(serials)
+    office = LedgerOffice(scene, tmp_path, first.space.partition(":")[0])
+    with closing(office):
+        ana, bo = scene.world.holders[:2]
+        after = SerialRange(first.space, 201, 220)
+        office.registry.issue(str(first), office.account.account)
+        office.registry.issue(str(after), office.account.account)
         minted = scene.world.rpc.block_number()
-        to, terms = scene.world.holders[0].address, Terms(trust.account_id, trust.terms_hash)
-        bridge.deposits.give_notice(f"kept-{programme}", str(account), [kept], to, terms)
-        flow = bridge.parts.flows.get("deposit", f"kept-{programme}")
-        while not flow.ended:
-            bridge.deposits.advance(flow)
-            flow = bridge.parts.flows.get("deposit", flow.id)
-        assert (flow.state, flow.tonnes) == ("kept", 100)
-        assert "no tokens" in (flow.reason or "")
-        # In custody by the registry's own word, and nothing of it is on its way to the chain.
-        held = bridge.holdings.now(bridge.services.chain_time())
-        assert kept in [*held.other, *(SerialRange.of(one.serials) for one in held.holdings)]
-        assert "receipt" not in flow.content
-        assert scene.world.rpc.block_number() == minted
+        assert office.deposit("a", [first], ana).state == "kept"
+        assert office.deposit("b", [after], bo).state == "kept"
+        # L2: somebody else's notice of the same serials can never be true.
+        again = office.deposit("c", [SerialRange(first.space, 150, 160)], bo)
+        assert (again.state, "which deposit" in (again.reason or "")) == ("failed", True)
 
-        # A retirement of a part: asked once, kept with the registry's reference and serials.
-        part = SerialRange(kept.space, 101, 110)
-        said = RetirementInstruction(
-            programme,
-            "Sample Ltd",
-            BeneficiaryKind.ENTITY,
-            "CN",
-            UseCase.VOLUNTARY,
-            programme_data(programme).rules.plain_reason,
-        )
-        request = RetirementRequest(f"kept-{programme}-1", account, part, said)
-        requests = bridge.parts.requests
-        for _ in range(2):
-            requests.keep("deposit", flow.id, request)
-            requests.hear(client.retire(request))
-        (stored,) = requests.of_flow("deposit", flow.id)
-        assert stored.answer is not None
-        assert (stored.answer.state, stored.answer.serials) == (AnswerState.DONE, (part,))
-        assert stored.answer.registry_reference
-        assert client.inventory(account).tonnes == 90
+        # L5, L2: only the owner, only over what is theirs, and only once.
+        with pytest.raises(NotAuthorised):
+            office.order("stolen", [first], ana, signed_by=bo)
+        with pytest.raises(InvalidValue, match="are not"):
+            office.order("foreign", [after], ana)
+        with pytest.raises(ProgrammeForbids, match="country"):
+            office.order("nowhere", [first], ana, country="")
+
+        # The registry chooses serials of both: theirs are exchanged tonne for tonne.
+        office.registry.faults(other_serials=1000, other_serials_scope="class", fail_after=300)
+        asked = [SerialRange(first.space, 101, 130), SerialRange(first.space, 171, 180)]
+        office.order("first", asked, ana)
+        assert office.order("first", asked, ana).reference == office.name("first")
+        with pytest.raises(NotEnough, match="wait for retirement"):
+            office.order("second", [SerialRange(first.space, 130, 131)], ana)
+        order = office.settled("first")
+        assert order.state == "confirmed", order
+        retired = [SerialRange.parse(one) for part in order.parts for one in part.serials]
+        assert sum(one.tonnes for one in retired) == 40
+        assert merge(map(interval_of, retired)) == office.retired_at_registry()
+        with scene.database.read() as connection:
+            mine, theirs = (
+                kept.holdings(connection, owner=one.address, programmes=[office.programme])
+                for one in (ana, bo)
+            )
+        assert [(one.held, one.retired) for one in mine] == [(60, 40)]
+        assert [(one.held, one.retired) for one in theirs] == [(20, 0)]
+        assert office.client.inventory(office.account).tonnes == 80
+
+        # A registry that refuses for good: nothing is retired, and the tonnes are free again.
+        office.registry.faults(seed=1, refuse=1000)
+        office.order("refused", list(map(SerialRange.of, theirs[0].serials)), bo)
+        assert office.settled("refused").state == "failed"
+        office.registry.faults()
+        # One that names what was retired before: a break, and nothing changes.
+        before = interval_of(SerialRange(first.space, retired[0].first, retired[0].first))
+        office.client.says = lambda request: done(request, before)
+        left = theirs[0].serials[0].first
+        office.order("impossible", [SerialRange(first.space, left, left)], bo)
+        broken = office.settled("impossible")
+        assert broken.state == "broken"
+        assert "were retired by" in (broken.parts[0].reason or "")
+        assert scene.world.rpc.block_number() == minted
 
 
 @pytest.mark.parametrize(
