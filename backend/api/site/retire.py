@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,8 +13,12 @@ from backend.api.site.language import Texts
 from backend.api.site.market import venue_if_open
 from backend.api.site.money import money_of
 from backend.api.site.rendering import class_name, page, texts_of, vintage
+from backend.domain.fees import Occasion, Volume, quote
+from backend.domain.fees import money as money_text
+from backend.errors import InvalidValue, NotFound
 from backend.registries.attributes import COUNTRIES
 from backend.registries.custody_file import Channel, Custody
+from backend.registries.fee_schedules import fee_schedules
 from backend.registries.programmes import programmes
 from backend.store.queries import classes
 from backend.store.queries.classes import ClassSummary
@@ -82,7 +87,22 @@ def _rules(texts: Texts, custody: Custody, code: str) -> dict[str, Any]:
         "schemes": [{"name": one.name, "periods": one.periods} for one in rules.schemes],
         "notices": [texts.notice(code, one) for one in rules.notices],
         "hours": link.task_hours if link is not None and by_people else None,
+        "fees": _fees(code),
     }
+
+
+def _fees(code: str) -> dict[str, Any]:
+    """What the programme itself charges for a retirement, by the schedule in force: known lines a
+    tonne, as money; `unknown`: there is a line, or a whole schedule, that no source says.
+    """
+    try:
+        today = datetime.now(UTC).date()
+        found = quote(fee_schedules(), code, Occasion.RETIREMENT, Volume(1), today)
+    except (NotFound, InvalidValue):
+        return {"known": [], "unknown": True}
+    currency = found.schedule.currency
+    known = [f"{currency} {money_text(one.mills)}" for one in found.lines if one.mills]
+    return {"known": known, "unknown": not found.is_complete}
 
 
 def _read(

@@ -20,9 +20,15 @@ import { signer } from "./wallet.js";
 interface Here {
   credits: string;
   classes: Record<string, { name: string; number: number; programme: string }>;
-  programmes: Record<string, Rules & { hours: number | null }>;
+  programmes: Record<string, Rules & Charged>;
   countries: string[];
   assets: Money[];
+}
+
+/** Until when people carry it out at the registry; what the programme charges, a tonne. */
+interface Charged {
+  hours: number | null;
+  fees: { known: string[]; unknown: boolean };
 }
 
 interface Run {
@@ -150,7 +156,9 @@ async function preview(): Promise<void> {
     if (said.purpose) lines.push(say("script.for_what", { purpose: said.purpose }));
     if (said.period) lines.push(say("script.for_when", { period: said.period }));
     lines.push(say(`script.retire_${value("visibility")}`));
-    const hours = rules().hours;
+    const { hours, fees } = rules();
+    for (const amount of fees.known) lines.push(say("script.programme_fee", { amount }));
+    if (fees.unknown) lines.push(say("script.programme_fee_unknown"));
     if (hours !== null) lines.push(say("script.visible_by", { hours }));
     at("preview").replaceChildren(...lines.map((line) => make("li", {}, line)));
   } catch (error) {
