@@ -41,6 +41,7 @@ PAGES: Final = (
     "/deliver",
     "/proof",
     "/join",
+    "/operator",
     "/docs",
 )
 WIDTHS: Final = {"desktop": (1280, 850), "phone": (390, 850)}

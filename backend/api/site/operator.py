@@ -27,6 +27,7 @@ from backend.api.site import operator_views as views
 from backend.api.site.rendering import page
 from backend.bridge.drafts import open_drafts
 from backend.bridge.operators import ALLOWED, Act, Person
+from backend.chain import blueprint
 from backend.chain.roles import MANAGED, SIGNERS
 from backend.domain.custody_tasks import TaskState
 from backend.errors import NotFound, NotSignedIn
@@ -49,6 +50,15 @@ TABS: Final = (
     ("flows", "/flows"),
     ("roles", "/roles"),
 )
+#: What a role of a contract is called, those beside that open no page here too.
+_NAMED: Final = {
+    **{("Trust", number): role.value for number, role in SIGNERS.items()},
+    **{("AccessManager", number): role.value for number, role in MANAGED.items()},
+    ("AccessManager", blueprint.SIGNERS_ADMIN): "signers_admin",
+    ("AccessManager", blueprint.CONTRACTS_ADMIN): "contracts_admin",
+    ("LegalOrders", 1): "freezer",
+    ("LegalOrders", 2): "enforcer",
+}
 _PAGE: Final = 50
 _TASKS: Final = 200
 Cursor = Annotated[str | None, Query(max_length=600)]
@@ -348,8 +358,6 @@ async def roles_page(request: Request) -> Response:
     def work(database: Database) -> dict[str, Any]:
         with database.read() as connection:
             found = role_holders(connection)
-        named = {("Trust", number): role.value for number, role in SIGNERS.items()}
-        named |= {("AccessManager", number): role.value for number, role in MANAGED.items()}
-        return {"found": found, "named": named, "allowed": ALLOWED}
+        return {"found": found, "named": _NAMED, "allowed": ALLOWED}
 
     return await _within(request, lambda person: _desk(request, person, "roles", work))
