@@ -13,8 +13,7 @@ MODULES = (
     "services", "venue", "watch", "demo", "imports", "trust", "wallet", "funds", "market",
     "lookup", "audit", "vocabulary", "duplicates", "facts", "registry_simulator",
     "custody_terms", "tasks", "quote", "deliver", "reserve", "statements", "events", "cad_trust",
-    "sandbox",
-    "ledger",
+    "sandbox", "ledger", "signer",
 )  # fmt: skip
 #: Commands that a supervisor starts, and starts again: what they do not need is not imported,
 #: which is most of the time that they take to start.
@@ -28,6 +27,7 @@ ALONE = {
     "sequencer": "venue",
     "watcher": "watch",
     "registry-simulator": "registry_simulator",
+    "signer": "signer",
 }
 
 

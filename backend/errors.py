@@ -25,6 +25,7 @@ CausewayError
 │   ├── IndexInconsistent     the read models contradict a law or the events they come from
 │   ├── DatabaseUnavailable   Postgres does not answer
 │   ├── RegistryUnavailable   a programme's registry does not answer, or is closed
+│   ├── SignerUnavailable     the signing service does not answer, or answers no signature
 │   ├── BusUnavailable        NATS does not answer
 │   ├── VenueUnavailable      a venue has no leader that takes commands: nothing was accepted
 │   ├── OutcomeUnknown        no answer came in time: the same command again gets the first answer
@@ -201,6 +202,12 @@ class RegistryUnavailable(ServiceError):
     """A programme's registry does not answer, or is closed for maintenance."""
 
     code = "registry-unavailable"
+
+
+class SignerUnavailable(ServiceError):
+    """The signing service does not answer, or what it answers is no signature."""
+
+    code = "signer-unavailable"
 
 
 class BusUnavailable(ServiceError):

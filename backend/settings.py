@@ -84,6 +84,13 @@ class Settings(BaseSettings):
     #: Faucets and triggers for developers, on the local chain of one machine alone: anywhere else
     #: the API refuses to start with it. `causeway up` sets it for its own chain.
     sandbox: bool = False
+    #: A signing service that holds the keys: `unix:/run/causeway/signer.sock` or `https://…`;
+    #: unset, they are files in `<home>/keys`. The token comes from a file, an own authority of its
+    #: certificate too; `signer_purpose` is told with every request.
+    signer_url: str | None = None
+    signer_token_file: Path | None = None
+    signer_authority: Path | None = None
+    signer_purpose: str = ""
     #: Mnemonic of the embedded chain's accounts.
     dev_mnemonic: str = DEVELOPMENT_MNEMONIC
 

@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from backend.chain import calls
 from backend.chain.contracts import Contracts
 from backend.chain.events import EventDecoder
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.domain.custody import Receipt
 from backend.domain.reserve import (
     ClassReserve,
@@ -94,7 +94,7 @@ def report_call(contracts: Contracts, tree: ReserveTree, signers: Sequence[Key])
     report = _report(tree, sequence, head.timestamp, head.number, owed)
     deployment = contracts.deployment
     digest = report.digest(signing_domain(deployment.chain_id, deployment["Reserve"]))
-    signatures = [(key.address, sign_digest(key.private_key, digest)) for key in signers]
+    signatures = [(key.address, key.sign(digest)) for key in signers]
     return calls.report_reserve(report, signatures)
 
 

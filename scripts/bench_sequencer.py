@@ -21,7 +21,7 @@ import uvloop
 from backend.bus.client import Bus
 from backend.bus.leader_client import LeaderClient
 from backend.bus.venue_messages import encode_record
-from backend.chain.keys import address_of, sign_digest
+from backend.chain.keys import address_of, named_key, sign_digest
 from backend.chain.signatures import Verifier
 from backend.domain.commands import (
     Command,
@@ -192,7 +192,11 @@ async def _drive(
 
 def serve(database_url: str, nats_url: str) -> None:
     """The sequencer, in a process of its own."""
-    Sequencer(VenueConfig(CHAIN_ID, account_of(EXCHANGE), KEY), database_url, nats_url).run()
+    Sequencer(
+        VenueConfig(CHAIN_ID, account_of(EXCHANGE), named_key("sequencer", KEY)),
+        database_url,
+        nats_url,
+    ).run()
 
 
 def _report(name: str, count: int, seconds: float, times: list[float]) -> dict[str, Any]:

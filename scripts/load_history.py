@@ -31,7 +31,7 @@ from backend.audit.report import Findings
 from backend.chain import calls
 from backend.chain.contracts import Contracts
 from backend.chain.events import decode_logs
-from backend.chain.keys import Key, KeyStore, sign_digest
+from backend.chain.keys import Key, KeyStore
 from backend.chain.manifest import Deployment
 from backend.chain.outbox import TransactionLog
 from backend.chain.rpc import Rpc
@@ -348,7 +348,7 @@ class History:
         return hint
 
     def _signatures(self, digest: bytes) -> list[tuple[str, bytes]]:
-        return [(key.address, sign_digest(key.private_key, digest)) for key in self.signers]
+        return [(key.address, key.sign(digest)) for key in self.signers]
 
     def replay(self) -> Register:
         """The register as the events of Trust and RegistryRecords tell it now."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from backend.chain.contracts import Contracts
-from backend.chain.keys import Key, recover, sign_digest
+from backend.chain.keys import Key, recover
 from backend.chain.roles import SIGNERS, Role
 from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
@@ -73,7 +73,7 @@ class Services:
     def approve(self, subject: str, digest: bytes, key: Key) -> None:
         """Sign as custodian or attestor, as the contract knows the key."""
         role = SIGNERS.get(self.contracts.read("Trust", "role", key.address))
-        signature = sign_digest(key.private_key, digest)
+        signature = key.sign(digest)
         take_signature(self.database, subject, digest, signature, role)
 
     def is_approved(self, approvals: tuple[Approval, ...]) -> bool:

@@ -18,7 +18,7 @@ from backend.bridge.service import Bridge
 from backend.bus.publisher import HeadPublisher
 from backend.chain.contracts import Contracts
 from backend.chain.deployment import Deployment
-from backend.chain.keys import Key, KeyStore
+from backend.chain.keys import Key, Keys
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
@@ -67,7 +67,7 @@ class Worker:
         settings: Settings,
         rpc: Rpc,
         deployment: Deployment,
-        keys: KeyStore,
+        keys: Keys,
         clock: Callable[[], int],
         durable: Callable[[], int] | None = None,
         loops: Sequence[Loop] = (),

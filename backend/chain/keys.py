@@ -1,15 +1,22 @@
-"""Local keys by role name, and signing and recovering with them; production keys live elsewhere."""
+"""Keys by role name: those in files of this machine, and what every key can do, wherever it lies.
+
+A `Key` signs; whether this process holds its secret (`LocalKey`) or asks another one for each
+signature (`chain.remote_keys`) makes no difference to whoever uses it.
+"""
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 import secrets
 import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import coincurve
 import orjson
@@ -23,12 +30,56 @@ _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD03641
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """A private key with the name of its role; the secret is never part of its text."""
+class Key(ABC):
+    """A key by the name of its role and its address."""
 
     name: str
     address: str
+
+    @abstractmethod
+    def sign(self, digest: bytes) -> bytes:
+        """65 bytes r ‖ s ‖ v over a 32-byte digest, v 27 or 28, s in the lower half."""
+
+    def sign_transaction(self, unsigned: bytes) -> bytes:
+        """The same over the hash of an unsigned typed transaction, which the signer may judge."""
+        return self.sign(keccak(unsigned))
+
+    def derive(self, label: str) -> bytes:
+        """32 secret bytes of this key for a label, the same every time (signing is, RFC 6979)."""
+        secret = self.sign(keccak(text=f"Causeway derives a secret from this key: {label}"))
+        return hmac.digest(secret, label.encode(), "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalKey(Key):
+    """A key whose secret is in this process; it is never part of its text."""
+
     private_key: bytes = field(repr=False)
+
+    def sign(self, digest: bytes) -> bytes:
+        return sign_digest(self.private_key, digest)
+
+    def derive(self, label: str) -> bytes:
+        return hmac.digest(self.private_key, label.encode(), "sha256")
+
+
+class Keys(Protocol):
+    """Keys by name, wherever they lie."""
+
+    def get(self, name: str) -> Key:
+        """The key of a role; NotFound when there is none."""
+
+    def by_address(self, address: str) -> Key:
+        """The key of an address; NotFound when it is not here."""
+
+    def create_if_missing(self, name: str) -> Key:
+        """The key of a role, made now if need be, where keys may be made."""
+
+    def add(self, name: str, private_key: bytes) -> Key:
+        """Keep a given key, where keys may be put."""
+
+    def list(self) -> Sequence[Key]:
+        """Every key, ordered by name."""
 
 
 def address_of(private_key: bytes) -> str:
@@ -36,21 +87,15 @@ def address_of(private_key: bytes) -> str:
     return _address(_secret(private_key).public_key)
 
 
-def named_key(name: str, private_key: bytes) -> Key:
+def named_key(name: str, private_key: bytes) -> LocalKey:
     """A key from its secret."""
-    return Key(name, address_of(private_key), private_key)
+    return LocalKey(name, address_of(private_key), private_key)
 
 
 def sign_digest(private_key: bytes, digest: bytes) -> bytes:
     """65 bytes r ‖ s ‖ v over a 32-byte digest, v 27 or 28, s in the lower half."""
     signed = _sign(private_key, digest)
     return signed[:64] + bytes([27 + signed[64]])
-
-
-def sign_with_parity(private_key: bytes, digest: bytes) -> tuple[int, int, int]:
-    """(y parity, r, s) over a 32-byte digest, as typed transactions carry it."""
-    signed = _sign(private_key, digest)
-    return signed[64], int.from_bytes(signed[:32], "big"), int.from_bytes(signed[32:64], "big")
 
 
 def recover(digest: bytes, signature: bytes) -> str:
@@ -97,7 +142,7 @@ class KeyStore:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
 
-    def get(self, name: str) -> Key:
+    def get(self, name: str) -> LocalKey:
         """The key of a role; NotFound when there is none, LocalError when its file is damaged."""
         path = self._path(name)
         try:
@@ -113,14 +158,14 @@ class KeyStore:
             raise LocalError(f"the key file {path.name} contradicts itself", name=name)
         return key
 
-    def create_if_missing(self, name: str) -> Key:
+    def create_if_missing(self, name: str) -> LocalKey:
         """The key of a role, made now if need be; two processes at once get the same one."""
         try:
             return self.get(name)
         except NotFound:
-            return self.add(name, _new_secret())
+            return self.add(name, new_secret())
 
-    def add(self, name: str, private_key: bytes) -> Key:
+    def add(self, name: str, private_key: bytes) -> LocalKey:
         """Keep a given key; the one that is there already under this name stays and is returned."""
         path = self._path(name)
         key = named_key(name, private_key)
@@ -140,11 +185,11 @@ class KeyStore:
             os.unlink(temporary)
         return key
 
-    def list(self) -> list[Key]:
+    def list(self) -> list[LocalKey]:
         """Every key, ordered by name."""
         return [self.get(path.stem) for path in sorted(self.directory.glob("*.json"))]
 
-    def by_address(self, address: str) -> Key:
+    def by_address(self, address: str) -> LocalKey:
         """The key of an address; NotFound when it is not here."""
         wanted = checksum(address)
         for key in self.list():
@@ -153,12 +198,18 @@ class KeyStore:
         raise NotFound(f"no key here signs for {wanted}", address=wanted)
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise InvalidValue("key name", name, "is not a-z, 0-9, dot, dash, at most 64 long")
+        check_name(name)
         return self.directory / f"{name}.json"
 
 
-def _new_secret() -> bytes:
+def check_name(name: str) -> None:
+    """Raises InvalidValue for what cannot name a key or a file."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValue("key name", name, "is not a-z, 0-9, dot, dash, at most 64 long")
+
+
+def new_secret() -> bytes:
+    """A private key of 32 bytes that nobody has."""
     while True:
         secret = secrets.token_bytes(32)
         if 0 < int.from_bytes(secret, "big") < _ORDER:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eth_utils.crypto import keccak
 
 from backend.chain.abi import checksum
-from backend.chain.keys import Key, sign_with_parity
+from backend.chain.keys import Key
 
 #: EIP-7825: a transaction may not ask for more gas.
 MAX_TRANSACTION_GAS = 16_777_216
@@ -47,7 +47,8 @@ def sign_transaction(
     target = bytes.fromhex(to[2:]) if to else b""
     fees = (max_priority_fee_per_gas, max_fee_per_gas)
     fields: list[_Item] = [chain_id, nonce, *fees, gas, target, value, data, []]
-    parity, r, s = sign_with_parity(key.private_key, keccak(b"\x02" + rlp(fields)))
+    signed = key.sign_transaction(b"\x02" + rlp(fields))
+    parity, r, s = signed[64] - 27, *(int.from_bytes(part) for part in (signed[:32], signed[32:64]))
     raw = b"\x02" + rlp([*fields, parity, r, s])
     return "0x" + keccak(raw).hex(), raw
 

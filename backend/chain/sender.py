@@ -17,7 +17,7 @@ from backend.chain import outbox
 from backend.chain.abi import checksum
 from backend.chain.development import DevelopmentMiner
 from backend.chain.fees import FEE_CALLS, Fees, bumped, current_fees, fees_from
-from backend.chain.keys import Key, KeyStore
+from backend.chain.keys import Key, Keys
 from backend.chain.outbox import BatchTransactionLog, Placement, TransactionLog
 from backend.chain.rawtx import MAX_TRANSACTION_GAS, sign_transaction
 from backend.chain.reasons import revert_reason
@@ -381,7 +381,7 @@ class Sender:
 
     # -------------------------------------------------------------------- bump
 
-    def bump(self, keys: KeyStore, after_seconds: int) -> list[OutgoingTransaction]:
+    def bump(self, keys: Keys, after_seconds: int) -> list[OutgoingTransaction]:
         """Offer more for transactions that wait longer than `after_seconds` since their last
         attempt: the first in line of each account, and those below the base fee.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.chain.signatures import Verifier
 from backend.client.answers import Placed, read_answer
 from backend.client.calls import Calls
@@ -179,7 +179,7 @@ class Desk:
         check_message(message)
         if self._verifier is None:
             self._verifier = Verifier((yield from self._calls.domain()))
-        return sign_digest(self._key.private_key, self._verifier.digest(message))
+        return self._key.sign(self._verifier.digest(message))
 
     def take_nonce(self) -> Flow[int]:
         if self._given_back:
@@ -237,7 +237,7 @@ class Desk:
             nonce=given["nonce"],
             issued_at=int(time.time()),
         ).text()
-        signature = sign_digest(self._key.private_key, personal_digest(message))
+        signature = self._key.sign(personal_digest(message))
         body = {"message": message, "signature": "0x" + signature.hex()}
         opened: dict[str, Any] = yield from self._calls.post("/v1/session", body)
         return opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from backend.bridge.accounts import connected_accounts
@@ -12,7 +13,8 @@ from backend.bridge.service import Bridge
 from backend.chain.abi import checksum
 from backend.chain.contracts import Contracts
 from backend.chain.deployment import Deployment
-from backend.chain.keys import Key, KeyStore
+from backend.chain.keys import Key, Keys, KeyStore
+from backend.chain.remote_keys import RemoteKeys, SigningService
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
 from backend.errors import InvalidValue, NotFound, ServiceError
@@ -32,6 +34,16 @@ INDEX_PATIENCE = 60.0
 def clock() -> int:
     """Unix seconds; the sender measures the age of transactions with it."""
     return int(time.time())
+
+
+def _token(path: Path | None) -> str:
+    """The token in a file, which its owner alone should be able to read."""
+    if path is None:
+        raise InvalidValue("CAUSEWAY_SIGNER_TOKEN_FILE", "", "is needed beside the signer's URL")
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise InvalidValue("CAUSEWAY_SIGNER_TOKEN_FILE", path, f"cannot be read: {error}") from None
 
 
 @dataclass
@@ -76,8 +88,18 @@ class Context:
         return Contracts(self.rpc, self.deployment)
 
     @cached_property
-    def keys(self) -> KeyStore:
-        return KeyStore(self.settings.home / "keys")
+    def keys(self) -> Keys:
+        """Files of this machine, or a signing service where the settings name one."""
+        settings = self.settings
+        if settings.signer_url is None:
+            return KeyStore(settings.home / "keys")
+        service = SigningService(
+            settings.signer_url,
+            _token(settings.signer_token_file),
+            purpose=settings.signer_purpose,
+            authority=settings.signer_authority,
+        )
+        return RemoteKeys(service)
 
     @cached_property
     def log(self) -> PostgresTransactionLog:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, progress, reporting, say, table
 from backend.commands.wallet import REQUEST_OPTION, instruction_from, once
@@ -91,7 +91,7 @@ def _ordered(
         reference, owner.address, str(account), check_serials(serials), said.hash
     )
     ledger = context.bridge.ledger
-    return ledger.order(order, said, sign_digest(owner.private_key, order.digest(ledger.domain)))
+    return ledger.order(order, said, owner.sign(order.digest(ledger.domain)))
 
 
 @ledger_app.command("list")

@@ -48,7 +48,7 @@ def sequencer() -> None:
         config = VenueConfig(
             deployment.chain_id,
             account_of(deployment["Exchange"]),
-            key.private_key,
+            key,
             window_seconds=window,
             skew_seconds=skew,
             venue=settings.venue,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import secrets
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import typer
 
 from backend.chain import calls
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.commands.context import Context
 from backend.commands.output import JSON_OPTION, emit, progress, reporting, say
 from backend.commands.setup import hex_bytes, text_hash
@@ -214,7 +213,7 @@ def _salt(holder: Key, request: str | None) -> bytes:
     """A salt nobody can guess; the same for the same request, so that repeating is harmless."""
     if request is None:
         return secrets.token_bytes(32)
-    return hmac.digest(holder.private_key, f"retire:{request}".encode(), "sha256")
+    return holder.derive(f"retire:{request}")
 
 
 def _say_certificate(context: Context, sent: Sent) -> None:
@@ -282,7 +281,7 @@ def do_freeze(context: Context, account: str, frozen: bool, order: str, key: str
             needed=needed,
             held=len(held),
         )
-    signatures = [(one.address, sign_digest(one.private_key, digest)) for one in held[:needed]]
+    signatures = [(one.address, one.sign(digest)) for one in held[:needed]]
     data = calls.set_frozen(account, frozen, order_hash, nonce, signatures)
     transaction = context.send(key, context.key("bridge"), "LegalOrders", data)
     return Sent(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from sha3 import keccak_256  # type: ignore[import-untyped]
 
-from backend.chain.keys import sign_digest
+from backend.chain.keys import Key
 from backend.domain.eip712 import SigningDomain, encode_type
 from backend.domain.orders import ACKNOWLEDGEMENT_TYPES
 
@@ -23,15 +23,15 @@ _TYPE_HASH: Final = keccak_256(
 class Acknowledger:
     """Signs commits of one venue with the sequencer's key."""
 
-    def __init__(self, domain: SigningDomain, private_key: bytes) -> None:
+    def __init__(self, domain: SigningDomain, key: Key) -> None:
         self._prefix = b"\x19\x01" + domain.separator
-        self._private_key = private_key
+        self._key = key
 
     def sign(self, root: bytes) -> bytes:
         """The 65-byte signature of Acknowledgement(root)."""
         # The C keccak, as in chain.signatures: others leave Python's lock and queue up for it.
         signed = keccak_256(_TYPE_HASH + root).digest()
-        return sign_digest(self._private_key, keccak_256(self._prefix + signed).digest())
+        return self._key.sign(keccak_256(self._prefix + signed).digest())
 
     def sign_commit(self, entries: Sequence[tuple[int, bytes]]) -> Signed:
         """The signature and the encoded path of each (seq, entry hash), in their order."""

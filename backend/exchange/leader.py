@@ -26,7 +26,6 @@ from backend.bus.venue_messages import (
     encode_refused,
     leader_subject,
 )
-from backend.chain.keys import address_of
 from backend.chain.signatures import Verifier
 from backend.domain.commands import Command, PlaceOrder, Tick, encode_command
 from backend.domain.journal import HEAD_BYTES, Head, encode_raw, hash_entry
@@ -108,8 +107,8 @@ class VenueLeader:
         self._hooks = hooks
         self._clock_ms = clock_ms
         self._verifier = Verifier(config.domain)
-        self._acknowledger = Acknowledger(config.domain, config.private_key)
-        self._address = bytes.fromhex(address_of(config.private_key)[2:])
+        self._acknowledger = Acknowledger(config.domain, config.key)
+        self._address = bytes.fromhex(config.key.address[2:])
         self._work = asyncio.Event()
         self._stopping = asyncio.Event()
         self._submissions: deque[_Submission] = deque()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from backend.chain.keys import Key
 from backend.domain.commands import Command
 from backend.domain.eip712 import SigningDomain
 from backend.domain.journal import Head
@@ -23,7 +24,7 @@ class VenueConfig:
 
     chain_id: int
     exchange: Account
-    private_key: bytes = field(repr=False)
+    key: Key
     #: The Exchange's immutables.
     window_seconds: int = 600
     skew_seconds: int = 15

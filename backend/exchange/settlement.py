@@ -23,7 +23,7 @@ from backend.bus.watcher_messages import (
     encode_sign_request,
     encode_void,
 )
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.domain.batches import (
     Batch,
     Void,
@@ -257,7 +257,7 @@ class Settlement:
                 Head(act.seq, act.head),
                 content,
                 packed,
-                sign_digest(self._key.private_key, digest),
+                self._key.sign(digest),
                 watcher,
             ),
         )
@@ -283,7 +283,7 @@ class Settlement:
         if watcher is None:
             return
         digest = anchor_digest(self._domain, *head)
-        own = sign_digest(self._key.private_key, digest)
+        own = self._key.sign(digest)
         number = self._next_number()
         await self._record(
             leader,

@@ -18,7 +18,7 @@ from backend.bus.watcher_messages import (
     decode_void,
     encode_void,
 )
-from backend.chain.keys import Key, sign_digest
+from backend.chain.keys import Key
 from backend.domain.batches import (
     Batch,
     SettlementTrade,
@@ -53,7 +53,7 @@ class Signer:
                 ReplyCode.BEHIND, reason=f"entry {head.seq} is not replayed here yet: "
                 f"{self._replay.head.seq} is"
             )  # fmt: skip
-        return SignReply(ReplyCode.SIGNED, sign_digest(self._key.private_key, digest))
+        return SignReply(ReplyCode.SIGNED, self._key.sign(digest))
 
     # ── acts: the head they name, and what is signed when the own state gives the same ─────────
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from backend.bridge.service import Bridge
 from backend.chain.contracts import Contracts
 from backend.chain.deployment import Deployment
-from backend.chain.keys import KeyStore
+from backend.chain.keys import Keys
 from backend.chain.rpc import Rpc
 from backend.chain.sender import Sender
 from backend.registries.custody_file import Custody
@@ -30,7 +30,7 @@ class Machine(Protocol):
     @property
     def contracts(self) -> Contracts: ...
     @property
-    def keys(self) -> KeyStore: ...
+    def keys(self) -> Keys: ...
     @property
     def sender(self) -> Sender: ...
     @property

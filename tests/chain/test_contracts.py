@@ -31,8 +31,10 @@ from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
 from backend.errors import ChainRejected, InvalidValue
 from scripts.backing import backing, minted_tonnes, proof_of, report_call
+from tests.chain import rotation
 from tests.chain.conftest import Chain, fund, key_of
 from tests.chain.memory_log import MemoryLog
+from tests.signer.service import as_process, keys_at
 
 pytestmark = pytest.mark.contract
 
@@ -250,3 +252,15 @@ def test_a_freeze_a_cancelled_receipt_and_a_fact(registry: Registry) -> None:
     proof = proof_of(tree, receipt)
     with pytest.raises(InvalidValue, match="are not 1"):
         calls.mint_with_receipt(receipt, [0, 0], proof, [])
+
+
+# Last in this module: it moves the chain's time on by days.
+def test_a_custodian_a_sequencer_and_a_payer_are_replaced_by_keys_of_another_process(
+    registry: Registry,
+) -> None:
+    chain_id = registry.chain.deployment.chain_id
+    pays = {"operations": ["transaction"], "chain_ids": [chain_id]}
+    signs = {"operations": ["digest"]}
+    grants = dict(zip(rotation.NEW, (pays, signs, signs), strict=True))
+    with as_process(rotation.NEW, grants) as url, keys_at(url) as keys:
+        rotation.rotate_everything(registry, keys)

@@ -175,7 +175,7 @@ class LiveVenue:
     async def leading(self) -> AsyncIterator[None]:
         """A sequencer with the chain's feed and settlement."""
         config = VenueConfig(
-            self.deployment.chain_id, account_of(self.domain.contract), SEQUENCER.private_key,
+            self.deployment.chain_id, account_of(self.domain.contract), SEQUENCER,
             window_seconds=self.read("WINDOW"), skew_seconds=self.read("SKEW"),
         )  # fmt: skip
         feed = ChainFeed(self.database, 1, 0)

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from backend.bus.client import Bus
 from backend.bus.leader_client import LeaderClient
 from backend.bus.venue_messages import Answer
-from backend.chain.keys import address_of, sign_digest
+from backend.chain.keys import address_of, named_key, sign_digest
 from backend.chain.signatures import Verifier
 from backend.domain.commands import (
     PlaceCancel,
@@ -86,7 +86,8 @@ class Market:
 
     def config(self) -> VenueConfig:
         values = {"lease_seconds": self.lease_seconds, **self.overrides}
-        return VenueConfig(self.chain_id, account_of(EXCHANGE), SEQUENCER_KEY, **values)
+        key = named_key("sequencer", SEQUENCER_KEY)
+        return VenueConfig(self.chain_id, account_of(EXCHANGE), key, **values)
 
     # ── the index ────────────────────────────────────────────────────────────────────────────
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Any
 
+from backend.chain.keys import named_key
 from backend.commands.output import configure_logs
 from backend.domain.orders import account_of
 from backend.exchange.feed import ChainFeed
@@ -45,7 +46,7 @@ def main(options: dict[str, Any]) -> None:
     config = VenueConfig(
         options["chain_id"],
         account_of(EXCHANGE),
-        SEQUENCER_KEY,
+        named_key("sequencer", SEQUENCER_KEY),
         lease_seconds=options["lease_seconds"],
         **options["overrides"],
     )

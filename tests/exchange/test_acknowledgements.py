@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.chain.keys import address_of, recover
+from backend.chain.keys import address_of, named_key, recover
 from backend.domain.acknowledgements import (
     Acknowledgement,
     acknowledgement_digest,
@@ -42,7 +42,7 @@ def test_fast_paths_are_the_paths_of_the_definition(entries: list[tuple[int, byt
 def test_every_entry_of_a_commit_is_proven_by_one_signature(
     entries: list[tuple[int, bytes]],
 ) -> None:
-    signature, paths = Acknowledger(DOMAIN, KEY).sign_commit(entries)
+    signature, paths = Acknowledger(DOMAIN, named_key("sequencer", KEY)).sign_commit(entries)
     for (seq, entry_hash), path in zip(entries, paths, strict=True):
         made = Acknowledgement(seq, entry_hash, decode_path(path), signature)
         assert recover(acknowledgement_digest(DOMAIN, made.root), signature) == address_of(KEY)
@@ -50,7 +50,7 @@ def test_every_entry_of_a_commit_is_proven_by_one_signature(
 
 def test_an_entry_that_was_not_acknowledged_has_no_proof() -> None:
     entries = [(seq, bytes([seq] * 32)) for seq in range(1, 8)]
-    signature, paths = Acknowledger(DOMAIN, KEY).sign_commit(entries)
+    signature, paths = Acknowledger(DOMAIN, named_key("sequencer", KEY)).sign_commit(entries)
     good = Acknowledgement(3, entries[2][1], decode_path(paths[2]), signature)
     verify_acknowledgement(DOMAIN, good, [address_of(KEY)], recover)
     for wrong in (

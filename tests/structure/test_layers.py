@@ -23,6 +23,7 @@ RANKS = {
     "store": 3,
     "bus": 3,
     "indexer": 4,
+    "signer": 4,
     "bridge": 5,
     "exchange": 5,
     "audit": 5,
