@@ -234,13 +234,23 @@ class Holders:
 
         return self.again(step)
 
+    def open_count(self) -> int:
+        """How many flows have not ended."""
+
+        def step(context: Context) -> int:
+            with context.database.read() as connection:
+                query = "SELECT count(*) FROM bridge_flows WHERE NOT ended"
+                return int(connection.exec_driver_sql(query).scalar() or 0)
+
+        return self.again(step)
+
     # ── the load ─────────────────────────────────────────────────────────────────────────────
 
     def work(self, thread: int, numbers: range) -> None:
         """One thread's requests; a wallet and its classes belong to one thread."""
         dice = random.Random(f"{self.seed} {thread}")
         for number in numbers:
-            while len(self.open_flows()) > MOST_OPEN and time.monotonic() < self.stop_at:
+            while self.open_count() > MOST_OPEN and time.monotonic() < self.stop_at:
                 time.sleep(1.0)
             if time.monotonic() > self.stop_at:
                 return
@@ -403,11 +413,16 @@ def _reference(parts: Any, flow_id: str) -> str | None:
 
 
 class Trouble(threading.Thread):
-    """Kills and reorganisations, spread over the load, until it is told to stop."""
+    """Kills and reorganisations, spread over the requests of the load, until it is told to stop:
+    by what was done, not by the clock, since a busy machine takes a minute to start a process.
+    """
 
-    def __init__(self, load: Load, kills: int, reorganisations: int, seed: int) -> None:
+    def __init__(
+        self, holders: Holders, flows: int, kills: int, reorganisations: int, seed: int
+    ) -> None:
         super().__init__(daemon=True)
-        self.load, self.system = load, load.system
+        self.holders, self.flows = holders, flows
+        self.load, self.system = holders.load, holders.load.system
         self.dice = random.Random(seed)
         self.events = ["kill"] * kills + ["reorganise"] * reorganisations
         self.dice.shuffle(self.events)
@@ -415,7 +430,11 @@ class Trouble(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
-        while self.events and not self.ended.wait(self.dice.uniform(3.0, 12.0)):
+        count = len(self.events)
+        while self.events and not self.ended.wait(self.dice.uniform(1.0, 4.0)):
+            gone = count - len(self.events)
+            if sum(self.holders.done.values()) * (count + 1) < self.flows * (gone + 1):
+                continue
             event = self.events[-1]
             if self.kill() if event == "kill" else self.reorganise():
                 self.events.pop()
@@ -470,7 +489,9 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     try:
         holders.prepare()
         prepared = time.monotonic()
-        trouble = Trouble(load, options.kills, options.reorganisations, options.seed)
+        trouble = Trouble(
+            holders, options.flows, options.kills, options.reorganisations, options.seed
+        )
         trouble.start()
         tended = threading.Event()
         dice = random.Random(options.seed)
@@ -510,6 +531,7 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
             "refunds_refused": dict(holders.refused),
             "flows": holders.counts(),
             "repeats": load.repeats,
+            "longest_request_seconds": round(load.longest, 1),
             "chain_blocks": context.rpc.block_number(),
             "troubles": dict(trouble.done),
             "differences": wrong,
