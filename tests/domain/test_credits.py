@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from backend.domain.credits import Kind, Status, VolumeRecord, bars_to_tokens
+from backend.domain.credits import Facts, Kind, Status, VolumeRecord, bars_to_tokens
 from backend.domain.serials import Series
 from backend.errors import InvalidValue
 
@@ -58,3 +58,15 @@ def test_a_volume_may_be_nothing_but_not_less() -> None:
     VolumeRecord("ARB", "CAFR5012", "", "CAFR5012 | 4", 0, Kind.ISSUANCE, Status.ISSUED)
     with pytest.raises(InvalidValue, match="negative"):
         VolumeRecord("ARB", "CAFR5012", "", "CAFR5012 | 4", -1, Kind.ISSUANCE, Status.ISSUED)
+
+
+def test_facts_leave_out_what_a_row_does_not_say_but_keep_nought_and_no() -> None:
+    facts = Facts(total_vintage_tonnes=0, cancellation_platform=False, goals=("13",), issued_on=DAY)
+
+    assert facts.as_json() == {
+        "goals": ["13"],
+        "total_vintage_tonnes": 0,
+        "issued_on": DAY.isoformat(),
+        "cancellation_platform": False,
+    }
+    assert Facts.from_json(facts.as_json()) == facts
