@@ -296,7 +296,15 @@ class _Reading:
         with _few_collections():
             while self._stage(batches):
                 pass
-        return self._close()
+        with self._clock.measure("seal"):
+            self._close()
+        table = tables.imports
+        with self._database.begin() as connection:
+            raw(connection).execute(
+                "UPDATE imports SET progress = progress || %s WHERE id = %s",
+                [Jsonb({"milliseconds": self._clock.spent}), self._row.id],
+            )
+            return connection.execute(select(table).where(table.c.id == self._row.id)).one()
 
     def _stage(self, batches: Iterator[Batch]) -> bool:
         """Rows of one transaction; False when there are no more.
@@ -363,9 +371,10 @@ class _Reading:
         for series in missing:
             self._series[series] = numbers["0x" + series.id.hex()]
 
-    def _close(self) -> Row[Any]:
+    def _close(self) -> None:
+        """Every row is staged: put them in order, make the report, fix the steps."""
         table = tables.imports
-        with self._clock.measure("seal"), self._database.begin() as connection:
+        with self._database.begin() as connection:
             self._staging.seal(connection)
             sizes = self._staging.sizes(connection)
             kinds = {kind for size in sizes for kind in (size.low_kind, size.high_kind)}
@@ -395,7 +404,6 @@ class _Reading:
                 ((self._row.id, number, *bounds.start, *bounds.end)
                  for number, bounds in enumerate(list(self._staging.steps(connection, sizes)))),
             )  # fmt: skip
-            return connection.execute(select(table).where(table.c.id == self._row.id)).one()
 
 
 _NEW = """

@@ -115,6 +115,7 @@ def test_l10_an_import_that_was_killed_goes_on_and_comes_to_the_same_end(
     assert [line for line in said if says in line], said
     assert document["changes"] == {"new": 240, "unchanged": 0, "updated": 0, "split": 0}
     assert (document["known"], document["rows"]) == (False, 240)
+    assert document["milliseconds"].keys() >= {"parse", "stage", "seal", "merge"}
     [control] = document["control_totals"]
     assert control["agrees"]
     assert contents(database) == whole
