@@ -61,6 +61,23 @@ _TITLES = {
     "not-signed-in": "This is shown to its account alone",
     "database-unavailable": "The database does not answer",
     "internal": "Something went wrong here",
+    "http": "The request cannot be taken as it came",
+}
+#: Codes of problems that no error of the tree stands for: what HTTP and order entry say themselves.
+OF_THE_API: dict[str, int] = {
+    "invalid-request": 422,
+    "no-such-route": 404,
+    "method-not-allowed": 405,
+    "http": 400,
+    "bad-signature": 401,
+    "not-admitted": 403,
+    "nonce-gone": 410,
+    "too-large": 413,
+    "nonce-too-far": 422,
+    "too-many-requests": 429,
+    "internal": 500,
+    "late": 503,
+    "venue-busy": 503,
 }
 _log = structlog.get_logger("causeway.api")
 
@@ -102,12 +119,34 @@ class Problem(BaseModel):
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route declares in OpenAPI for its problems."""
     return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        status: {"description": HTTPStatus(status).phrase, "content": problem_content(status)}
         for status in sorted({*statuses, 409, 422, 503})
     }
+
+
+def problem_content(status: int) -> dict[str, Any]:
+    """The content of a problem's answer in OpenAPI, with an example of each type it may have."""
+    examples = {
+        code: {"summary": meaning, "value": problem_body(status, code, meaning).model_dump()}
+        for code, (at, meaning) in sorted(reference().items())
+        if at == status
+    }
+    shape = {"$ref": "#/components/schemas/Problem"}
+    return {MEDIA_TYPE: {"schema": shape, "examples": examples}}
+
+
+def reference() -> dict[str, tuple[int, str]]:
+    """Every code that a problem may have: its status, and what it means."""
+    found = {code: (status, _TITLES.get(code, code)) for code, status in OF_THE_API.items()}
+    kinds: list[type[CausewayError]] = [CausewayError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        status = next(STATUS[one] for one in kind.__mro__ if one in STATUS)
+        meaning = (kind.__doc__ or kind.code).strip().splitlines()[0]
+        if kind.__module__ == errors.__name__:
+            found[kind.code] = (status, meaning)
+    return found
 
 
 def status_of(error: CausewayError) -> int:

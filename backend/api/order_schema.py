@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from backend.api.errors import MEDIA_TYPE
+from backend.api.errors import problem_content
 from backend.api.order_forms import MOST_AT_ONCE, Form
 from backend.api.orders import DEADLINE_HEADER, DEADLINE_MS, LONGEST_MS, ROUTES, SHORTEST_MS
 
@@ -66,7 +66,6 @@ def _operation(path: str, form: Form) -> dict[str, Any]:
         "description": f"Milliseconds after which it must not be accepted; default {DEADLINE_MS}.",
         "schema": {"type": "integer", "minimum": SHORTEST_MS, "maximum": LONGEST_MS},
     }
-    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     results = {"$ref": "#/components/schemas/CommandResults"}
     return {
         "tags": ["orders"],
@@ -82,7 +81,7 @@ def _operation(path: str, form: Form) -> dict[str, Any]:
                 "content": {"application/json": {"schema": results}},
             },
             **{
-                str(status): {"description": text, "content": problem}
+                str(status): {"description": text, "content": problem_content(status)}
                 for status, text in _PROBLEMS.items()
             },
         },
