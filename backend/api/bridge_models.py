@@ -149,3 +149,37 @@ class BreakModel(Model):
     resolution: str | None
     found_at: datetime
     resolved_at: datetime | None
+
+
+class ConversionModel(OnChain):
+    """Part of a class that became another class, pro rata for who held at a chain block."""
+
+    conversion_id: str
+    kind: str = Field(description="`label_split`, `exchange` or `conversion`.")
+    from_class: Integer
+    to_class: Integer
+    first_position: Integer = Field(description="Of the old class: a gap since.")
+    tonnes: Integer
+    new_position: Integer = Field(description="First position in the new class.")
+    root: str = Field(description="Merkle-sum root over the shares, as the contract has it.")
+    chain_block: Integer = Field(description="Who held after it has a share.")
+    claimed_kilograms: Integer
+    transaction_hash: str
+
+
+class ConversionClaimModel(Model):
+    """A holder's share and its proof: arguments of `claimConversion`. A claim has no deadline."""
+
+    conversion_id: str
+    holder: str
+    kilograms: Integer = Field(description="The whole share.")
+    claimed: Integer = Field(description="Kilograms.")
+    left: Integer = Field(description="Kilograms that may still be claimed.")
+    payable: Integer = Field(
+        description="Kilograms that a claim would pay now: no more than the wallet holds of the"
+        " old class."
+    )
+    leaf: str
+    right_bits: Integer = Field(description="Bit i: our node is the right child at level i.")
+    siblings: list[SiblingModel] = Field(description="From the leaf's level upwards.")
+    root: str

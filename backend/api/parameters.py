@@ -106,6 +106,7 @@ Year = Annotated[int, Field(ge=1900, le=2200)]
 ClassIdPath = Annotated[ClassId, Path(description="Token id, decimal or 0x hexadecimal.")]
 AddressPath = Annotated[Address, Path(description="EVM address; EIP-55 is checked if mixed.")]
 ReceiptIdPath = Annotated[Hash, Path(description="EIP-712 digest of the receipt.")]
+ConversionIdPath = Annotated[Hash, Path(description="EIP-712 digest of the conversion.")]
 CertificateIdPath = Annotated[CertificateId, Path(description="Token id of the certificate.")]
 SerialPath = Annotated[SerialNumber, Path(description="Serial number in the series.")]
 ImportIdPath = Annotated[ImportId, Path(description="Number of the import.")]
@@ -218,6 +219,10 @@ class DeliveriesQuery(PageQuery):
         ]
         | None
     ) = None
+
+
+class ConversionsQuery(PageQuery):
+    class_id: ClassId | None = Field(default=None, description="The old class or the new one.")
 
 
 class BreaksQuery(PageQuery):

@@ -24,11 +24,9 @@ from backend.domain.programme_events import (
     Substitution,
 )
 from backend.domain.reserve import Liabilities
-from backend.domain.shares import shares_of
-from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import InvalidValue
 from backend.store.queries import lookup
-from backend.store.queries.backing import liabilities_at
+from backend.store.queries.conversions import get_conversion, shares_at
 
 event_app = typer.Typer(no_args_is_help=True, help="Events of programmes: holds, gaps, labels.")
 
@@ -204,22 +202,8 @@ def convert(
 def pro_rata(context: Context, class_id: int, tonnes: int) -> tuple[int, Liabilities]:
     """The final chain block and what each holder of then gets, in kilograms; the sum is exact."""
     block = min(context.bridge.services.final_number(), context.indexed_number())
-    return block, _shares(context, class_id, block, tonnes)
-
-
-def _shares(context: Context, class_id: int, block: int, tonnes: int) -> Liabilities:
-    """Shares of who held after a chain block.
-
-    What ProgrammeEvents holds is locked or not yet claimed: a share of it could never be claimed.
-    """
-    deployment = context.deployment
     with context.database.read() as connection:
-        owed = [
-            entry
-            for entry in liabilities_at(connection, block, deployment["Exchange"])
-            if entry.class_id == class_id and entry.holder != deployment["ProgrammeEvents"]
-        ]
-    return shares_of(class_id, owed, tonnes * KILOGRAMS_PER_TONNE)
+        return block, shares_at(connection, class_id, block, tonnes)
 
 
 @event_app.command("claim")
@@ -230,11 +214,11 @@ def claim(
 ) -> None:
     """Pay a conversion out to one holder, up to what the wallet has now; anyone may send it."""
     with reporting(as_json), Context.load(as_json) as context:
-        held = context.bridge.statements.stored.get(conversion)
         address = context.address(holder)
-        class_id, block = int(held.content["fromClass"]), int(held.content["chainBlock"])
-        shares = _shares(context, class_id, block, int(held.content["tonnes"]))
-        entry, path = shares.proof(class_id, address)
+        with context.database.read() as connection:
+            made = get_conversion(connection, conversion)
+            shares = shares_at(connection, made.from_class, made.chain_block, made.tonnes)
+        entry, path = shares.proof(made.from_class, address)
         subject = bytes.fromhex(conversion[2:])
         data = bridge_calls.claim_conversion(subject, entry, path)
 

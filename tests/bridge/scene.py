@@ -115,7 +115,7 @@ class Scene:
     """`settle` steps everything, as worker and signers would, until something is so."""
 
     def __init__(self, world: World, database: Database, directory: Path) -> None:
-        self.world, self.database = world, database
+        self.world, self.database, self.directory = world, database, directory
         self.registry = SimulatorProcess(directory)
         self.registry.start()
         self.registry.open_account(TRUST.account, TRUST.sub_account, holds_for_others=True)
@@ -224,7 +224,7 @@ class Scene:
         self.sender.advance()
         self.indexer.advance()
 
-    def settle(self, done: Callable[[], Any], seconds: float = 25.0) -> Any:
+    def settle(self, done: Callable[[], Any], seconds: float = 120.0) -> Any:
         """Step until it is so; what it gives back then."""
         deadline = time.monotonic() + seconds
         while True:
@@ -235,7 +235,7 @@ class Scene:
             assert time.monotonic() < deadline, self.state()
             time.sleep(0.05)
 
-    def ended(self, kind: str, flow_id: str, seconds: float = 25.0) -> Flow:
+    def ended(self, kind: str, flow_id: str, seconds: float = 120.0) -> Flow:
         """A flow once it has ended."""
         flows = self.bridge.parts.flows
         self.settle(lambda: flows.get(kind, flow_id).ended, seconds)

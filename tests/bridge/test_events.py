@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
+from backend.api.app import create_app
+from backend.audit import run
 from backend.domain.classes import ClassFlag
 from backend.domain.commands import FlagClass
 from backend.domain.deliveries import State
@@ -13,13 +16,11 @@ from backend.domain.serials import Interval, merge
 from backend.exchange.feed import fact_of
 from backend.store.custody import Custody as CustodyStore
 from backend.store.queries import lookup
-from backend.store.queries.shortfalls import (
-    Shortfall,
-    claimed_by,
-    list_conversions,
-    shortfalls_of,
-)
+from backend.store.queries.conversions import claim_of, claimed_by, list_conversions
+from backend.store.queries.reserve import get_reserve
+from backend.store.queries.shortfalls import Shortfall, shortfalls_of
 from backend.store.queries.venue_facts import facts_after
+from tests.api.conftest import ALONE, serving
 from tests.bridge.scene import BUYER, Desk, Scene, breaks_of
 from tests.indexer.world import LABELS, VCS, a_class
 
@@ -214,6 +215,69 @@ def test_l11_a_label_split_is_claimed_pro_rata_and_conserves_every_kilogram(
         (certificate,) = lookup.certificates_of_transaction(connection, sent)
     assert scene.ended("certificate", str(certificate)).state == "confirmed"
     assert desk.at_registry("retired") == [Interval(VCS, 1, 1), Interval(VCS, 12, 13)]
+
+
+@pytest.mark.parametrize(("kind", "project"), [("exchange", ""), ("conversion", "9")])
+def test_l3_new_serials_of_a_conversion_stand_behind_new_tokens_and_the_old_are_a_gap(
+    scene: Scene, desk: Desk, kind: str, project: str
+) -> None:
+    world = scene.world
+    desk.deposit(desk.issue(1, 10))
+    you = world.holders[1].address
+    world.send_all([world.transfer(world.holders[0], you, desk.class_id, 2_500)])
+    scene.step()
+    # What the programme gave for them: other credits, which arrive in the trust account.
+    given = desk.issue(101, 104)
+    other = a_class(project + desk.project, LABELS[0], year=2023)
+    new = int(other.token_id)
+    words = ("--programme", "VCS", "--project", other.project, "--labels", LABELS[0])
+    when = ("--start", "2023-01-01", "--end", "2023-12-31", "--first-position", "0")
+    sold = ("--tonnes", "4", "--serials", str(given))
+    made = scene.signed(
+        "event", "convert", kind, str(desk.class_id), *words, *when, *sold, *BECAUSE
+    )
+
+    # The index: a gap in the old class, and a class of its own on the new serials.
+    gap = short(scene, desk)
+    assert [(one.first, one.tonnes, one.kind) for one in gap.gaps] == [(0, 4, "converting")]
+    with scene.database.read() as connection:
+        named = lookup.position_map(connection, new)
+    # What a holder can claim, as the API says it.
+    with serving(create_app(ALONE, database=scene.database)) as url:
+        answer = httpx.get(f"{url}/v1/conversions/{made}/claims/{you}", trust_env=False).json()
+        (shown,) = httpx.get(f"{url}/v1/conversions?class_id={new}", trust_env=False).json()["data"]
+    due = [answer["data"][name] for name in ("kilograms", "claimed", "left", "payable")]
+    assert due == ["1000", "0", "1000", "1000"]
+    assert (shown["kind"], shown["tonnes"], shown["from_class"]) == (kind, "4", str(desk.class_id))
+    assert [piece.serials for piece in named.pieces(0, 4)] == [desk.serials(101, 104)]
+    assert [claim(scene, made, holder) for holder in (0, 1)] == [3_000, 1_000]
+    with scene.database.read() as connection:
+        paid = claim_of(connection, made, you)
+    assert (paid.claimed, paid.left, paid.payable) == (1_000, 0, 0)
+    assert [world.contracts.total_supply(one) for one in (desk.class_id, new)] == [10_000, 4_000]
+    assert (short(scene, desk).locked_kilograms, short(scene, desk).uncovered) == (4_000, 0)
+
+    # The recount: the reserve covers the new tokens with the new serials, and nothing twice.
+    def counted() -> bool:
+        with scene.database.read() as connection:
+            found = {one.class_id: one for one in get_reserve(connection).classes}
+        return new in found and found[new].covered >= 4
+
+    scene.bridge.reserve.draft()
+    scene.settle(counted)
+    # The old class goes on behind the gap, the new one is retired on its own serials.
+    assert scene.ended("certificate", desk.retire(2_000)).state == "confirmed"
+    (sent,) = world.send_all([world.retire(world.holders[0], new, 3_000)])
+    scene.step()
+    with scene.database.read() as connection:
+        (certificate,) = lookup.certificates_of_transaction(connection, sent)
+    assert scene.ended("certificate", str(certificate)).state == "confirmed"
+    assert desk.at_registry("retired") == [Interval(VCS, 5, 6), Interval(VCS, 101, 103)]
+    assert breaks_of(scene, desk) == []
+    # An auditor, from the chain alone, finds each kilogram and each serial once: of both kinds.
+    if kind == "conversion":
+        report = run(world.rpc.url, scene.directory / "deployment.json", compare_source=False)
+        assert not {"L1", "L2", "L4", "L10", "L11"} & set(report.broken), report.laws
 
 
 def split(scene: Scene, desk: Desk, first_position: int, tonnes: int, *labels: str) -> str:

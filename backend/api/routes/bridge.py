@@ -1,4 +1,4 @@
-"""`/v1/deliveries`, `/v1/reserve`, `/v1/breaks`: what the bridge does, and whether it is backed."""
+"""`/v1/deliveries`, `conversions`, `reserve`, `breaks`: what the bridge does; is it backed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from backend.api.answers import many, one
 from backend.api.bridge_models import (
     BreakModel,
+    ConversionClaimModel,
+    ConversionModel,
     DeliveryModel,
     LiabilityProofModel,
     ReserveModel,
@@ -20,12 +22,14 @@ from backend.api.parameters import (
     AddressPath,
     BreaksQuery,
     ClassIdPath,
+    ConversionIdPath,
+    ConversionsQuery,
     DeliveriesQuery,
     DeliveryIdPath,
 )
 from backend.api.parameters import Query as Plain
 from backend.store import breaks
-from backend.store.queries import deliveries, reserve
+from backend.store.queries import conversions, deliveries, reserve
 
 router = APIRouter(prefix="/v1", tags=["bridge"])
 
@@ -50,6 +54,57 @@ async def get_delivery(
     """One delivery."""
     return await one(
         request, query, DeliveryModel, lambda db, head: deliveries.get_delivery(db, delivery_id)
+    )
+
+
+@router.get("/conversions", response_model=PageAnswer[ConversionModel], responses=responses())
+async def list_conversions(
+    request: Request, query: Annotated[ConversionsQuery, Query()]
+) -> Response:
+    """Conversions, exchanges and label splits, the newest first."""
+    wanted = query.model_dump(exclude={"min_block"})
+    return await many(
+        request,
+        query,
+        ConversionModel,
+        lambda db, head: conversions.list_conversions(db, **wanted),
+    )
+
+
+@router.get(
+    "/conversions/{conversion_id}",
+    response_model=Answer[ConversionModel],
+    responses=responses(404),
+)
+async def get_conversion(
+    request: Request, conversion_id: ConversionIdPath, query: Annotated[Plain, Query()]
+) -> Response:
+    """One conversion, and how much of it was claimed."""
+    return await one(
+        request,
+        query,
+        ConversionModel,
+        lambda db, head: conversions.get_conversion(db, conversion_id),
+    )
+
+
+@router.get(
+    "/conversions/{conversion_id}/claims/{address}",
+    response_model=Answer[ConversionClaimModel],
+    responses=responses(404),
+)
+async def get_claim(
+    request: Request,
+    conversion_id: ConversionIdPath,
+    address: AddressPath,
+    query: Annotated[Plain, Query()],
+) -> Response:
+    """What a holder can claim, with the proof that the contract asks; 404 without a share."""
+    return await one(
+        request,
+        query,
+        ConversionClaimModel,
+        lambda db, head: conversions.claim_of(db, conversion_id, address),
     )
 
 

@@ -1,4 +1,4 @@
-"""Programme events, gaps, conversions and what of a class no credit stands behind (L3, L8)."""
+"""Programme events, gaps, and what of a class no credit stands behind (L3, L8)."""
 
 from __future__ import annotations
 
@@ -63,25 +63,6 @@ class Shortfall:
     gap_tonnes: int
     locked_kilograms: int
     uncovered: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConversionSummary:
-    """A conversion and how much of it holders have claimed."""
-
-    conversion_id: str
-    kind: str
-    from_class: int
-    to_class: int
-    first_position: int
-    tonnes: int
-    new_position: int
-    root: str
-    chain_block: int
-    claimed_kilograms: int
-    transaction_hash: str
-    block_number: int
-    log_index: int
 
 
 def list_programme_events(
@@ -222,51 +203,3 @@ def flagged_since(connection: Connection, class_id: int) -> int | None:
             since = row.timestamp
         flagged = bool(row.flags)
     return since if flagged else None
-
-
-def list_conversions(
-    connection: Connection,
-    *,
-    class_id: int | None = None,
-    cursor: str | None = None,
-    limit: int = DEFAULT_LIMIT,
-) -> Page[ConversionSummary]:
-    """Conversions out of or into a class, the newest first."""
-    table, claims = tables.conversions, tables.conversion_claims
-    claimed = (
-        select(func.coalesce(func.sum(claims.c.kilograms), 0))
-        .where(claims.c.conversion_id == table.c.conversion_id)
-        .scalar_subquery()
-    )
-    query = select(table, claimed.label("claimed"))
-    if class_id is not None:
-        query = query.where((table.c.from_class == class_id) | (table.c.to_class == class_id))
-    rows, following = fetch_page(
-        connection,
-        query,
-        [table.c.block_number, table.c.log_index],
-        [int, int],
-        cursor,
-        limit,
-        descending=True,
-    )
-    found = [
-        ConversionSummary(
-            row.conversion_id, row.kind, row.from_class, row.to_class, row.first_position,
-            row.tonnes, row.new_position, row.root, row.chain_block, int(row.claimed),
-            row.transaction_hash, row.block_number, row.log_index,
-        )
-        for row in rows
-    ]  # fmt: skip
-    return Page(tuple(found), following)
-
-
-def claimed_by(connection: Connection, conversion_id: str) -> dict[str, int]:
-    """Kilograms that were converted for each holder."""
-    table = tables.conversion_claims
-    rows = connection.execute(
-        select(table.c.holder, func.sum(table.c.kilograms).label("kilograms"))
-        .where(table.c.conversion_id == conversion_id)
-        .group_by(table.c.holder)
-    )
-    return {row.holder: int(row.kilograms) for row in rows}
