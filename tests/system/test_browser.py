@@ -218,6 +218,8 @@ def test_a_delivery_and_a_refund_by_clicks(visit: Any, wallet: Wallet) -> None:
     page = visitor.page
     connect(page, "/deliver")
     form, own = page.locator("#deliver"), page.locator("#own-deliveries")
+    # The wallet has the demo's delivery: the list is there once it is.
+    expect(own.locator("li").first).to_be_visible()
     # The demo opened these accounts at the registry: the first accepts, the second refuses.
     for account in ("SAMPLE-9001", "SAMPLE-9002"):
         before = own.locator("li").count()

@@ -19,6 +19,8 @@ IN_BROWSER = [
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 #: What follows from a chain block, a registry or a process that comes back: the machine is busy.
 PATIENCE_MS = 90_000
+#: What only the browser has to do.
+expect.set_options(timeout=30_000)
 
 
 class Visitor:
