@@ -91,6 +91,10 @@ class Texts:
         found = catalogue(self.language)
         return {key: found[key] for key in found if key.startswith(prefix)}
 
+    def tag(self, name: str) -> str:
+        """A chapter of the API; one without a text of ours goes by its own name."""
+        return catalogue(self.language).get(f"tag.{name.replace(' ', '_')}", name.capitalize())
+
     def notice(self, programme: str, text: str) -> str:
         """What a programme warns of: in the reader's language where we have it, else as it is."""
         key = f"notice.{programme}"
