@@ -69,6 +69,7 @@ _TAGS = [
     {"name": "bridge", "description": "Deliveries back to a registry, the reserve, breaks."},
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
+    {"name": "ledger", "description": "Credits that a registry lists and no contract knows."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
     {"name": "market", "description": "The venue: rules, markets, books, trades."},
     {"name": "venue accounts", "description": "What an account has and did at the venue."},
