@@ -127,7 +127,8 @@ def test_two_people_sign_a_receipt_and_confirm_a_task_and_a_third_decides(
 def _see_minted(page: Page, receipt: str) -> None:
     """Two signatures are enough: the worker submits it once a reserve report covers it."""
     deadline = time.monotonic() + PATIENCE_MS / 1000
-    while page.request.get(f"/v1/receipts/{receipt}").json()["data"]["state"] != "minted":
+    path = f"/v1/receipts/{receipt}"
+    while page.request.get(path).json()["data"]["summary"]["state"] != "minted":
         assert time.monotonic() < deadline, "the receipt was not minted"
         time.sleep(0.5)
 
