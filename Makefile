@@ -22,7 +22,7 @@ run: setup ## Start everything, import the samples, walk the demo, serve until C
 	@$(BIN)/causeway up --demo
 
 test: setup compile ## Every test, on real Postgres, NATS and Anvil
-	@$(WITH_NODE) $(BIN)/python -m pytest -q -n auto --dist loadgroup --no-loadscope-reorder
+	@$(WITH_NODE) $(BIN)/python -m pytest -q -n auto --no-loadscope-reorder
 
 compile: setup
 	@$(WITH_NODE) node node_modules/hardhat/dist/src/cli.js build

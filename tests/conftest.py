@@ -21,6 +21,7 @@ import hypothesis
 import psycopg
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 from backend.local import binaries
 from backend.local.anvil import Anvil
@@ -50,20 +51,32 @@ _FIRST = ("tests/system/test_chaos", "tests/contracts/test_solidity", "tests/bri
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """How parallel runs (`-n`) share the tests: by file, and one running system in one place."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        shares = "causeway" in getattr(item, "fixturenames", ())
-        group = "the running system" if shares else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=_turn)
+    """Parallel runs (`-n`) begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
+
+
+class _ByFile(LoadScopeScheduling):
+    """A file's tests go to one process, and all that use the running system to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = nodeid.partition("::")[0]
+        return "the running system" if _uses_running_system(file) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
+
+
+def _uses_running_system(file: str) -> bool:
+    return file.startswith("tests/system/") and "chaos" not in file
 
 
 def _turn(item: pytest.Item) -> int:
-    if item.nodeid.startswith(_FIRST) or "causeway" in getattr(item, "fixturenames", ()):
+    if item.nodeid.startswith(_FIRST):
         return 0
-    return 1 + ["contract", "system", "integration", "unit"].index(_kind(item))
+    return 1 + ["system", "contract", "integration", "unit"].index(_kind(item))
 
 
 def _kind(item: pytest.Item) -> str:
