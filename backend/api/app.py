@@ -70,7 +70,6 @@ _TAGS = [
     {"name": "ledger", "description": "Credits in custody without tokens: owners, retirements."},
     {"name": "retirements", "description": "What was retired for ever, and its certificates."},
     {"name": "trace", "description": "From a serial to its certificate, and back."},
-    {"name": "ledger", "description": "Credits that a registry lists and no contract knows."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
     {"name": "market", "description": "The venue: rules, markets, books, trades."},
     {"name": "venue accounts", "description": "What an account has and did at the venue."},
