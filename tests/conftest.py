@@ -34,6 +34,10 @@ from tests.shared_data import shared_data_directory
 # A server's thread may log a moment after its test has ended: into no capture that is closed then.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
+# Processes of a parallel run are told a width, which would hold for all that is printed.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)
+
 # No test may fail because a machine was busy.
 hypothesis.settings.register_profile(
     "causeway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

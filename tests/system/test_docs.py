@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -48,5 +49,7 @@ def test_every_example_of_a_page_runs(
         if language == "python":
             code = compile(here(text), f"{page}, block {number + 1}", "exec", dont_inherit=True)
             before = capsys.readouterr().out
-            exec(code, {"__name__": "__main__"})
+            # In a thread of its own: a browser of other tests keeps an event loop in this one.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(exec, code, {"__name__": "__main__"}).result()
             assert before or capsys.readouterr().out, f"{page}, block {number + 1} says nothing"

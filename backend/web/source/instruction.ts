@@ -155,15 +155,20 @@ export function written(rules: Rules): Request {
   };
 }
 
+/** How often the rules were asked: only the newest answer marks fields. */
+let asked = 0;
+
 /** What would be signed. A rule that refuses it is told at its field; Told says that there is one.
  *  `quietly`: fields that nobody has filled in yet are not marked as missing.
  */
 export async function check(request: Request, quietly = false): Promise<Checked> {
+  const question = ++asked;
   clear();
   try {
     return await ask<Checked>("/v1/retirement-instructions/check", { body: request });
   } catch (error) {
-    const marked = error instanceof Refused ? mark(error, quietly) : 0;
+    const newest = question === asked;
+    const marked = error instanceof Refused && newest ? mark(error, quietly) : 0;
     if (!marked) throw error;
     throw new Told(say("script.see_fields", { count: marked }));
   }

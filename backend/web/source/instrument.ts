@@ -259,12 +259,18 @@ async function showOwn(seq?: string): Promise<void> {
     `/v1/venue/accounts/${account}/orders?state=open&instrument=${here.instrument}&limit=100` +
       (seq ? `&min_seq=${seq}` : ""),
   );
+  // The same rows stay: one that is replaced under a pointer loses its click.
+  const now = JSON.stringify(found.data);
+  if (now === shownOrders && place.querySelector("table")) return;
+  shownOrders = now;
   place.replaceChildren(
     found.data.length
       ? ownTable(found.data)
       : make("p", { class: "quiet" }, say("script.no_open_orders")),
   );
 }
+
+let shownOrders = "";
 
 function ownTable(orders: OwnOrder[]): HTMLElement {
   return make(

@@ -258,6 +258,8 @@ form.addEventListener("input", changed);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   void during(at<HTMLButtonElement>("sign"), at("retire-note"), async () => {
+    // What is under way quietly would take the marks away again.
+    clearTimeout(later);
     kilograms();
     const said = written(rules());
     await check(said);
