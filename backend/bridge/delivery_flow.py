@@ -150,15 +150,8 @@ class DeliveryFlow:
         if not bars:
             return False
         detail = "; ".join(bars)
-        self._parts.breaks.report(
-            f"delivery {flow.id} programme-forbids {detail}"[:500],
-            "programme-forbids",
-            f"delivery {flow.id} cannot be made: {detail}",
-            {"reasons": list(bars)},
-            flow_kind=flow.kind,
-            flow=flow.id,
-            class_id=flow.class_id,
-        )
+        said = f"delivery {flow.id} cannot be made: {detail}"
+        self._parts.report(flow, "programme-forbids", detail, said, {"reasons": list(bars)})
         self._parts.flows.wait(flow, SLOW_SECONDS, f"the holder may refund when due: {detail}")
         return True
 
@@ -176,15 +169,8 @@ class DeliveryFlow:
             self._reject(flow, taken, "its serials were retired before they were transferred")
             return
         if not unconfirmed.unanswered_tonnes(self._parts.database, flow.class_id or 0):
-            self._parts.breaks.report(
-                f"delivery {flow.id} serials-missing",
-                "serials-missing",
-                f"{serials} of delivery {flow.id} lies in no live block of the trust accounts",
-                {"serials": str(serials)},
-                flow_kind=flow.kind,
-                flow=flow.id,
-                class_id=flow.class_id,
-            )
+            said = f"{serials} of delivery {flow.id} lies in no live block of the trust accounts"
+            self._parts.report(flow, "serials-missing", "", said, {"serials": str(serials)})
         # Soon: the registry may have retired them for an instruction whose answer is still to come.
         self._parts.flows.wait(flow, POLL_SECONDS, "its serials are in no live block")
 
@@ -333,15 +319,8 @@ class DeliveryFlow:
         disputed = state is State.REFUNDED_DISPUTED
         if answer is not None and not answer.state.is_final:
             reason = "refunded while the registry had not ended the transfer"
-            self._parts.breaks.report(
-                f"delivery {flow.id} open-at-registry",
-                "open-at-registry",
-                f"delivery {flow.id} was {reason}: cancel it there",
-                {"answer": answer.as_json()},
-                flow_kind=flow.kind,
-                flow=flow.id,
-                class_id=flow.class_id,
-            )
+            said = f"delivery {flow.id} was {reason}: cancel it there"
+            self._parts.report(flow, "open-at-registry", "", said, {"answer": answer.as_json()})
         ending = "refunded, disputed" if disputed else "refunded"
         self._parts.flows.move(flow, ending, ended=True)
         self._hurry_retirements(flow)

@@ -131,12 +131,8 @@ class LedgerFlow:
             return
         block, asked_of = found
         bars = self._permits.bars_to_retirement(account.account, asked_of, block)
-        if bars:
-            evidence: dict[str, object] = {
-                "reasons": list(bars),
-                "class": str(expected[0].kept_class),
-            }
-            self._parts.break_off(flow, "programme-forbids", "; ".join(bars), evidence)
+        kept_class = str(expected[0].kept_class)
+        if self._parts.is_forbidden(flow, bars, **{"class": kept_class}):
             return
         if asked_of.tonnes < (flow.tonnes or 0):
             with self._parts.database.begin() as connection:
@@ -186,14 +182,9 @@ class LedgerFlow:
         if not self._is_late(flow):
             return
         reference = str(flow.content["reference"])
-        self._parts.breaks.report(
-            f"{flow.kind} {flow.id} overdue {reference}",
-            "retirement-overdue",
-            f"{reference} was asked and has no final answer by its deadline",
-            {"reference": reference, "deadline": flow.deadline},
-            flow_kind=flow.kind,
-            flow=flow.id,
-        )
+        detail = f"{reference} was asked and has no final answer by its deadline"
+        evidence = {"reference": reference, "deadline": flow.deadline}
+        self._parts.report(flow, "retirement-overdue", reference, detail, evidence)
 
     def _record(self, flow: Flow) -> None:
         answer = self._parts.requests.get(str(flow.content["reference"])).answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.bridge.approvals import Services
@@ -54,10 +55,13 @@ class Parts:
             indexed = chain_head(connection).number
         return indexed >= self.services.contracts.rpc.block_number()
 
-    def break_off(self, flow: Flow, kind: str, detail: str, evidence: dict[str, object]) -> None:
-        """End a flow with a reported break: a person looks before anything goes on."""
+    def report(
+        self, flow: Flow, kind: str, about: str, detail: str, evidence: Mapping[str, object]
+    ) -> None:
+        """A break of a flow that goes on; once for its kind and what it is `about`."""
+        key = f"{flow.kind} {flow.id} {kind}" + (f" {about}" if about else "")
         self.breaks.report(
-            f"{flow.kind} {flow.id} {kind} {detail}"[:500],
+            key[:500],
             kind,
             detail,
             evidence,
@@ -65,7 +69,19 @@ class Parts:
             flow=flow.id,
             class_id=flow.class_id,
         )
+
+    def break_off(self, flow: Flow, kind: str, detail: str, evidence: Mapping[str, object]) -> None:
+        """End a flow with a reported break: a person looks before anything goes on."""
+        self.report(flow, kind, detail, detail, evidence)
         self.broken(flow, detail)
+
+    def is_forbidden(self, flow: Flow, bars: Sequence[str], **evidence: object) -> bool:
+        """Whether the programme forbids it: then a break, and the registry is never asked."""
+        if not bars:
+            return False
+        found = {"reasons": list(bars), **evidence}
+        self.break_off(flow, "programme-forbids", "; ".join(bars), found)
+        return True
 
     def broken(self, flow: Flow, reason: str) -> None:
         """End a flow whose break is reported; whoever waits for it looks at once."""

@@ -7,8 +7,6 @@ is reported and nothing is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from backend.bridge.certificates import CERTIFICATE, RETIREMENT
 from backend.bridge.hearing import ask_again, hear
 from backend.bridge.instructions import instruction_for
@@ -78,7 +76,8 @@ class RetirementFlow:
             positions = lookup.position_map(connection, flow.class_id)
             expected = next(iter(positions.pieces(first, end))).serials
             account_id = consumed.account_of(connection, expected)
-        if self._is_barred(flow, self._permits.bars_to_retiring(expected.series.programme)):
+        bars = self._permits.bars_to_retiring(expected.series.programme)
+        if self._parts.is_forbidden(flow, bars):
             return
         # Substitutes of a gap and units of a conversion stand in no receipt: the account that has
         # them is asked all the same.
@@ -95,7 +94,7 @@ class RetirementFlow:
         asked_of = SerialRange.of(serials)
         flow = self._cut(flow, serials.tonnes)
         bars = self._permits.bars_to_retirement(account.account, asked_of, found.block)
-        if self._is_barred(flow, bars):
+        if self._parts.is_forbidden(flow, bars):
             return
         attempt = int(flow.content.get("attempt", 1))
         request = RetirementRequest(
@@ -108,14 +107,6 @@ class RetirementFlow:
         content = {**flow.content, "reference": request.reference}
         asked = self._parts.flows.move(flow, "asked", content=content)
         self._hear(asked)
-
-    def _is_barred(self, flow: Flow, bars: Sequence[str]) -> bool:
-        """Whether the programme forbids it: then a break, and the registry is never asked."""
-        if not bars:
-            return False
-        evidence: dict[str, object] = {"reasons": list(bars)}
-        self._parts.break_off(flow, "programme-forbids", "; ".join(bars), evidence)
-        return True
 
     def _short(self, flow: Flow) -> str:
         """A class's name inside a reference: its low half names class, the high the project."""
@@ -242,15 +233,8 @@ class RetirementFlow:
             return False
         said = ", ".join(map(str, retirement.actual))
         detail = f"{said}: retired, and named by delivery {taken}, which is open"
-        self._parts.breaks.report(
-            f"{flow.kind} {flow.id} retired-in-delivery {taken}",
-            "retired-in-delivery",
-            detail,
-            {"answer": answer.as_json(), "delivery": str(taken)},
-            flow_kind=flow.kind,
-            flow=flow.id,
-            class_id=flow.class_id,
-        )
+        evidence = {"answer": answer.as_json(), "delivery": str(taken)}
+        self._parts.report(flow, "retired-in-delivery", str(taken), detail, evidence)
         self._parts.flows.wait(flow, SLOW_SECONDS, detail)
         return True
 
