@@ -12,7 +12,6 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Row,
     Select,
     Subquery,
     cast,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from backend.store import backing_tables, tables
 from backend.store.bridge_tables import breaks
 from backend.store.exchange_tables import exchange_balances
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
 from backend.store.types import Text, Uint256
 
 #: A break of this kind about a class: more is outstanding than stands in trust.
@@ -147,20 +146,5 @@ def _page(
     rows, following = fetch_page(
         connection, query, [found.c.key], [str], cursor, limit, descending=True
     )
-    return Page(tuple(_alert(row) for row in rows), following)
-
-
-def _alert(row: Row[Any]) -> Alert:
-    return Alert(
-        row.key,
-        row.kind,
-        int(row.class_id),
-        row.at,
-        row.first_position,
-        row.tonnes,
-        row.subject,
-        row.reason,
-        row.as_of,
-        row.reference,
-        row.block_number,
-    )
+    items = tuple(shaped(Alert, row, class_id=int(row.class_id)) for row in rows)
+    return Page(items, following)

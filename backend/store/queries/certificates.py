@@ -27,7 +27,7 @@ from backend.store.queries.assignment import (
 )
 from backend.store.queries.classes import ClassSummary, classes_by_id
 from backend.store.queries.confirmed import Confirmation, confirmations_within, mark
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_newest
 from backend.store.queries.registry_status import (
     RegistryEntry,
     entry_of,
@@ -242,15 +242,7 @@ def list_retirements(
         query = query.where(
             or_(table.c.holder == account, table.c.owner == account, table.c.operator == account)
         )
-    rows, following = fetch_page(
-        connection,
-        query,
-        [table.c.block_number, table.c.log_index],
-        [int, int],
-        cursor,
-        limit,
-        descending=True,
-    )
+    rows, following = fetch_newest(connection, query, table, cursor, limit)
     return Page(tuple(retirements_from(connection, rows)[0]), following)
 
 

@@ -13,7 +13,8 @@ from backend.domain.units import KILOGRAMS_PER_TONNE
 from backend.errors import NotFound
 from backend.store import backing_tables, tables
 from backend.store.queries.backing import liabilities_at
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, deployment, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, deployment, fetch_newest, shaped
+from backend.store.queries.reserve import Sibling, siblings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,6 @@ class ConversionSummary:
     transaction_hash: str
     block_number: int
     log_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sibling:
-    """A node beside the path of a proof."""
-
-    hash: str
-    sum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +65,7 @@ def _conversions() -> Select[Any]:
 
 
 def _summary(row: Any) -> ConversionSummary:
-    return ConversionSummary(
-        row.conversion_id, row.kind, row.from_class, row.to_class, row.first_position,
-        row.tonnes, row.new_position, row.root, row.chain_block, int(row.claimed),
-        row.transaction_hash, row.block_number, row.log_index,
-    )  # fmt: skip
+    return shaped(ConversionSummary, row, claimed_kilograms=int(row.claimed))
 
 
 def list_conversions(
@@ -90,15 +79,7 @@ def list_conversions(
     table, query = backing_tables.conversions, _conversions()
     if class_id is not None:
         query = query.where((table.c.from_class == class_id) | (table.c.to_class == class_id))
-    rows, following = fetch_page(
-        connection,
-        query,
-        [table.c.block_number, table.c.log_index],
-        [int, int],
-        cursor,
-        limit,
-        descending=True,
-    )
+    rows, following = fetch_newest(connection, query, table, cursor, limit)
     return Page(tuple(map(_summary, rows)), following)
 
 
@@ -159,6 +140,6 @@ def claim_of(connection: Connection, conversion_id: str, holder: str) -> Convers
         min(left, int(balance or 0)),
         "0x" + entry.leaf().hash.hex(),
         path.right_bits,
-        tuple(Sibling("0x" + node.hash.hex(), node.sum) for node in path.siblings),
+        siblings_of(path),
         made.root,
     )

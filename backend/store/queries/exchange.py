@@ -8,8 +8,7 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from backend.store import exchange_tables as tables
-from backend.store.queries.market import shaped
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_newest, fetch_page, shaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,5 @@ def list_acts(
     query = select(acts)
     if kind is not None:
         query = query.where(acts.c.kind == kind)
-    key = [acts.c.block_number, acts.c.log_index]
-    rows, following = fetch_page(connection, query, key, [int, int], cursor, limit, descending=True)
+    rows, following = fetch_newest(connection, query, acts, cursor, limit)
     return Page(tuple(shaped(ExchangeAct, row) for row in rows), following)

@@ -14,7 +14,7 @@ from backend.domain.orders import Side
 from backend.errors import NotFound
 from backend.store import exchange_tables
 from backend.store import market_tables as tables
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
 from backend.store.venue_tables import venues
 
 MINUTE, DAY = 60, 86_400
@@ -155,13 +155,6 @@ class Trade(TapeTrade):
     retired: bool
     void_reason: int | None
     transaction_hash: str | None
-
-
-def shaped(shape: type[T], row: Any, **more: Any) -> T:
-    """A row as a dataclass whose fields are columns of it; `more` are those that are not."""
-    names = (field.name for field in fields(shape))  # type: ignore[arg-type]
-    found = {name: more[name] if name in more else getattr(row, name) for name in names}
-    return shape(**found)
 
 
 def venue_head(connection: Connection, venue: int) -> VenueHead:

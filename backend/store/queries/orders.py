@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, select
 
 from backend.errors import NotFound
 from backend.store import market_tables as tables
-from backend.store.queries.market import VenueHead, is_open, shaped
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.market import VenueHead, is_open
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
 
 STATES = ("open", "filled", "cancelled", "expired", "refused")
 

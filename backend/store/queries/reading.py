@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Numeric, Row, Select, literal, select, tuple_
+from sqlalchemy import Numeric, Row, Select, Table, literal, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.errors import InvalidValue
@@ -114,6 +114,21 @@ def fetch_page(
     last = rows[limit - 1]
     values = (getattr(last, f"key_{i}") for i in range(len(key)))
     return rows[:limit], encode_cursor(tuple(v if isinstance(v, str) else int(v) for v in values))
+
+
+def fetch_newest(
+    connection: Connection, query: Select[Any], table: Table, cursor: str | None, limit: int
+) -> tuple[list[Row[Any]], str | None]:
+    """One page of what a table of the chain holds, the newest first."""
+    key = [table.c.block_number, table.c.log_index]
+    return fetch_page(connection, query, key, [int, int], cursor, limit, descending=True)
+
+
+def shaped(shape: type[T], row: Any, **more: Any) -> T:
+    """A row as a dataclass whose fields are columns of it; `more` are those that are not."""
+    names = (field.name for field in fields(shape))  # type: ignore[arg-type]
+    found = {name: more[name] if name in more else getattr(row, name) for name in names}
+    return shape(**found)
 
 
 def _bound(value: int | str) -> ColumnElement[Any]:

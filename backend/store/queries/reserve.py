@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from backend.domain.reserve import ReserveReport
+from backend.domain.sum_tree import SumPath
 from backend.errors import NotFound
 from backend.store.backing_tables import reserves_reported
 from backend.store.queries.reading import chain_head
@@ -63,6 +64,11 @@ class Sibling:
 
     hash: str
     sum: int
+
+
+def siblings_of(path: SumPath) -> tuple[Sibling, ...]:
+    """A path as it is shown."""
+    return tuple(Sibling("0x" + node.hash.hex(), node.sum) for node in path.siblings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ def liability_proof(connection: Connection, holder: str, class_id: int) -> Liabi
         entry.kilograms,
         "0x" + entry.leaf().hash.hex(),
         path.right_bits,
-        tuple(Sibling("0x" + node.hash.hex(), node.sum) for node in path.siblings),
+        siblings_of(path),
         "0x" + root.hash.hex(),
         root.sum,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select
 from backend.domain.gaps import Gap, Gaps
 from backend.domain.programme_events import GapKind
 from backend.store import backing_tables as tables
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_newest
 from backend.store.tables import chain_blocks
 
 
@@ -80,15 +80,7 @@ def list_programme_events(
         query = query.where(table.c.class_id == class_id)
     if kind is not None:
         query = query.where(table.c.kind == kind)
-    rows, following = fetch_page(
-        connection,
-        query,
-        [table.c.block_number, table.c.log_index],
-        [int, int],
-        cursor,
-        limit,
-        descending=True,
-    )
+    rows, following = fetch_newest(connection, query, table, cursor, limit)
     return Page(tuple(_event(row) for row in rows), following)
 
 

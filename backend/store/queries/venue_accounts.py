@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from backend.store import market_tables as tables
-from backend.store.queries.market import VenueHead, is_open, shaped, trade_state
-from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page
+from backend.store.queries.market import VenueHead, is_open, trade_state
+from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
 
 
 @dataclass(frozen=True, slots=True)
