@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,6 +49,7 @@ KINDS = ("unit", "contract", "integration", "system")
 
 AnvilFactory = Callable[..., Anvil]
 DatabaseFactory = Callable[..., str]
+DatabaseOpener = Callable[..., AbstractContextManager[Database]]
 
 
 #: Long and mostly waiting: handed out first, so that the cores are busy to the end.
@@ -80,7 +82,7 @@ def _uses_running_system(file: str) -> bool:
 def _turn(item: pytest.Item) -> int:
     if item.nodeid.startswith(_FIRST):
         return 0
-    return 1 + ["system", "contract", "integration", "unit"].index(_kind(item))
+    return 1 + KINDS[::-1].index(_kind(item))
 
 
 def _kind(item: pytest.Item) -> str:
@@ -170,10 +172,37 @@ def migrated(postgres_server: Postgres) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def open_database(postgres_server: Postgres, migrated: str) -> DatabaseOpener:
+    """A migrated database for longer than a test: `with open_database(pool_size=20) as made`."""
+
+    @contextmanager
+    def opened(**options: Any) -> Iterator[Database]:
+        name = f"shared_{os.getpid()}_{next(_database_numbers)}"
+        with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated}")
+            made = Database(postgres_server.url(name), **options)
+            try:
+                yield made
+            finally:
+                made.close()
+                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return opened
+
+
 @pytest.fixture
 def migrated_url(new_database: DatabaseFactory, migrated: str) -> str:
     """libpq URL of a migrated database of this test."""
     return new_database(migrated)
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    """A migrated database of this test."""
+    made = Database(migrated_url)
+    yield made
+    made.close()
 
 
 _venue_chains = itertools.count(1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-import os
 import random
 import threading
 import time
@@ -13,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
-import psycopg
 import pytest
 import structlog
 import uvicorn
@@ -23,13 +20,12 @@ from backend.api.app import create_app
 from backend.domain.duplicates import REGISTRY, Key, Listing, assess
 from backend.domain.retirements import RetirementDetails
 from backend.domain.serials import Interval, Series
-from backend.local.postgres import Postgres
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.duplicates import decide, save_cases
 from tests.api.history import History, address, hash_of, make_class, random_confirmation
+from tests.conftest import DatabaseOpener
 
-_numbers = itertools.count(1)
 NEW, OLD = Series("VCS", (2,)), Series("VCS", (1,))
 
 #: What strangers write: markup, right to left with overrides, emoji, quotes.
@@ -70,17 +66,9 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(postgres_server: Postgres) -> Iterator[World]:
-    name = f"world_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        database = Database(postgres_server.url(name), pool_size=20)
-        database.migrate()
-        try:
-            yield _build(database)
-        finally:
-            database.close()
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def world(open_database: DatabaseOpener) -> Iterator[World]:
+    with open_database(pool_size=20) as database:
+        yield _build(database)
 
 
 def _build(database: Database) -> World:
@@ -176,6 +164,16 @@ def serving(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=60)
+
+
+@contextlib.contextmanager
+def asked(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of the app, served as above; patient, for no answer is late on a busy machine."""
+    with (
+        serving(app) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="session")

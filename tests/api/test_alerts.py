@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import select
 
 from backend.api.app import create_app
 from backend.domain.serials import Series
-from backend.local.postgres import Postgres
 from backend.store import webhooks
 from backend.store.breaks import Breaks
 from backend.store.database import Database
 from backend.store.webhook_feed import Collector
 from backend.store.webhook_tables import webhook_events
 from tests.api.backing_history import BackingHistory
-from tests.api.conftest import ALONE, serving
+from tests.api.conftest import ALONE, asked
 from tests.api.history import address, hash_of, make_class
+from tests.conftest import DatabaseOpener
 
 pytestmark = pytest.mark.integration
 
@@ -31,14 +30,9 @@ HOSTILE = '<script>alert("x")</script>\u202e'
 
 
 @pytest.fixture(scope="module")
-def database(postgres_server: Postgres) -> Iterator[Database]:
-    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE alerts")
-        made = Database(postgres_server.url("alerts"))
-        made.migrate()
+def database(open_database: DatabaseOpener) -> Iterator[Database]:
+    with open_database() as made:
         yield made
-        made.close()
-        admin.execute("DROP DATABASE alerts WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +67,7 @@ def client(database: Database) -> Iterator[httpx.Client]:
     Breaks(database).report("o", "stale-reserve", "old", {}, class_id=HELD.token_id)
     Collector(database, 0).collect()
     app = create_app(ALONE, database=database)
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=15) as made:
+    with asked(app) as made:
         yield made
 
 

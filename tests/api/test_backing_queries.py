@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import select, text
 
@@ -22,13 +20,6 @@ from tests.api.history import CHAIN_ID, NaiveCertificate, address, make_class
 pytestmark = pytest.mark.integration
 
 SEEDS = range(3)
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    database = Database(migrated_url)
-    yield database
-    database.close()
 
 
 def past(database: Database, seed: int, steps: int = 90) -> BackingHistory:

@@ -28,7 +28,7 @@ from backend.store.breaks import Breaks
 from backend.store.database import Database
 from backend.store.flows import Flows
 from backend.store.reserve_trees import ReserveTrees, StoredTrees
-from tests.api.conftest import ALONE, serving
+from tests.api.conftest import ALONE, asked
 
 pytestmark = pytest.mark.integration
 
@@ -110,7 +110,7 @@ def client(migrated_url: str) -> Iterator[httpx.Client]:
     ReserveTrees(database).keep(StoredTrees(HASH, 1, 1_000, 5, RESERVE, OWED, figures))
     Flows(database).begin("delivery", "1", "dispatched", {}, class_id=CLASS)
     Breaks(database).report("k", "shortfall", "3 t are missing", {"serials": []}, class_id=CLASS)
-    with serving(create_app(ALONE, database=database)) as url, httpx.Client(base_url=url) as client:
+    with asked(create_app(ALONE, database=database)) as client:
         yield client
     database.close()
 

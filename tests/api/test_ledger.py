@@ -16,7 +16,7 @@ from backend.domain.registry_requests import SerialRange
 from backend.store import ledger
 from backend.store.database import Database
 from backend.store.flows import Flows
-from tests.api.conftest import World, serving
+from tests.api.conftest import World, asked
 from tests.api.test_session import app_over, bearer, message, present
 
 pytestmark = pytest.mark.integration
@@ -24,10 +24,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(world: World) -> Iterator[httpx.Client]:
-    with (
-        serving(app_over(world.database)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
+    with asked(app_over(world.database)) as client:
         yield client
 
 

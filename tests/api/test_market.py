@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from eth_utils.address import to_checksum_address
 
@@ -21,16 +18,15 @@ from backend.domain.commands import FlagClass
 from backend.domain.orders import Account, Side
 from backend.exchange.market_data import show_asset
 from backend.exchange.projector import Projector
-from backend.local.postgres import Postgres
 from backend.store import sessions
 from backend.store.database import Database
-from tests.api.conftest import ALONE, serving
+from tests.api.conftest import ALONE, asked
+from tests.conftest import DatabaseOpener
 from tests.exchange.random_journal import CLASSES, EXCHANGE, MONEY, RandomJournal, store
 
 pytestmark = pytest.mark.integration
 
 VENUE = ALONE.venue
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -68,35 +64,24 @@ def own(account: bytes, rest: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def scene(postgres_server: Postgres) -> Iterator[Scene]:
-    name = f"market_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        database = Database(postgres_server.url(name), pool_size=20)
-        try:
-            database.migrate()
-            journal = RandomJournal(42)
-            journal.grow(1_200)
-            journal.say(FlagClass(*journal.place(), CLASSES[1], 0))
-            journal.say(FlagClass(*journal.place(), CLASSES[2], 3))
-            journal.take(100, {"_random_order": 1})
-            now, tokens = int(time.time()), {}
-            with database.begin() as writing:
-                store(writing, VENUE, journal.rows)
-                for trader in journal.traders:
-                    tokens[trader] = f"token of {trader.hex()}"
-                    hashed = hashlib.sha256(tokens[trader].encode()).digest()
-                    nonce = trader.hex()
-                    sessions.open_session(writing, hashed, nonce, address(trader), now, now + 3_600)
-            Projector(database, VENUE).catch_up()
-            with (
-                serving(create_app(ALONE, database=database)) as url,
-                httpx.Client(base_url=url, trust_env=False) as client,
-            ):
-                yield Scene(database, journal, client, tokens)
-        finally:
-            database.close()
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def scene(open_database: DatabaseOpener) -> Iterator[Scene]:
+    with open_database(pool_size=20) as database:
+        journal = RandomJournal(42)
+        journal.grow(1_200)
+        journal.say(FlagClass(*journal.place(), CLASSES[1], 0))
+        journal.say(FlagClass(*journal.place(), CLASSES[2], 3))
+        journal.take(100, {"_random_order": 1})
+        now, tokens = int(time.time()), {}
+        with database.begin() as writing:
+            store(writing, VENUE, journal.rows)
+            for trader in journal.traders:
+                tokens[trader] = f"token of {trader.hex()}"
+                hashed = hashlib.sha256(tokens[trader].encode()).digest()
+                nonce = trader.hex()
+                sessions.open_session(writing, hashed, nonce, address(trader), now, now + 3_600)
+        Projector(database, VENUE).catch_up()
+        with asked(create_app(ALONE, database=database)) as client:
+            yield Scene(database, journal, client, tokens)
 
 
 def test_the_venue_says_what_to_sign_and_what_it_costs(scene: Scene) -> None:

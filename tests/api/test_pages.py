@@ -15,22 +15,11 @@ import structlog
 from backend.api.app import create_app
 from backend.api.site.language import catalogue
 from backend.settings import Settings
+from scripts.measure_pages import PAGES
 from tests.api.conftest import HOSTILE, SECRET, World
 
 pytestmark = pytest.mark.integration
 
-PAGES = (
-    "/",
-    "/docs",
-    "/market",
-    "/portfolio",
-    "/explore",
-    "/explore?q=VCS",
-    "/retire",
-    "/deliver",
-    "/proof",
-    "/join",
-)
 OWN_LINKS = ("/static/causeway.css", "/favicon.ico")
 FORM = {
     "salt": "0x" + SECRET.salt.hex(),

@@ -16,7 +16,7 @@ from backend.registries.custody_file import load_custody
 from backend.registries.programmes import programme_data
 from backend.store.database import Database
 from backend.store.registry_requests import RegistryRequests
-from tests.api.conftest import World, serving
+from tests.api.conftest import World, asked
 from tests.api.test_session import app_over, bearer, message, present
 
 pytestmark = pytest.mark.integration
@@ -35,10 +35,7 @@ PATH = "/v1/retirement-instructions"
 
 @pytest.fixture
 def client(world: World) -> Iterator[httpx.Client]:
-    with (
-        serving(app_over(world.database)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
+    with asked(app_over(world.database)) as client:
         yield client
 
 

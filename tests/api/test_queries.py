@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from backend.store.queries.certificates import CertificatePiece
 from tests.api.history import NaiveClass, random_history
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    database = Database(migrated_url)
-    yield database
-    database.close()
 
 
 def _by_position(piece: CertificatePiece, which: str) -> dict[int, tuple[str, int]]:

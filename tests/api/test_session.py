@@ -20,7 +20,7 @@ from backend.domain.sign_in import SignIn, personal_digest
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.tables import api_sessions
-from tests.api.conftest import serving
+from tests.api.conftest import asked
 
 DOMAIN = "registry.example"
 HOLDER = named_key("holder", bytes([1]) * 32)
@@ -47,18 +47,8 @@ def app_over(database: Database, **others: Any) -> FastAPI:
 
 
 @pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    database = Database(migrated_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def client(database: Database) -> Iterator[httpx.Client]:
-    with (
-        serving(app_over(database)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
+    with asked(app_over(database)) as client:
         yield client
 
 
@@ -131,10 +121,10 @@ def test_signing_out_ends_the_session(client: httpx.Client) -> None:
 
 
 def test_a_session_is_known_to_every_process_and_after_a_restart(database: Database) -> None:
-    with serving(app_over(database)) as one, httpx.Client(base_url=one, trust_env=False) as client:
+    with asked(app_over(database)) as client:
         prepared = message(client)
         token = present(client, message(client).text()).json()["token"]
-    with serving(app_over(database)) as two, httpx.Client(base_url=two, trust_env=False) as client:
+    with asked(app_over(database)) as client:
         assert client.get("/v1/session", headers=bearer(token)).status_code == 200
         assert present(client, prepared.text()).status_code == 200, "a nonce of another process"
 
@@ -213,7 +203,7 @@ def test_a_contract_wallet_signs_in_by_eip_1271(anvil: Any, database: Database) 
     wallet = to_checksum_address("0x" + "c0de" * 10)
     anvil.rpc("anvil_setCode", wallet, "0x631626ba7e60e01b5f5260205ff3")
     app = app_over(database, chain_url=anvil.url)
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with asked(app) as client:
         text = replace(message(client), address=wallet).text()
         assert present(client, text, STRANGER).json()["account"] == wallet
         codeless = replace(message(client), address=HOLDER.address).text()

@@ -12,7 +12,7 @@ from backend.api.app import create_app
 from backend.domain.commands import TraderCommand
 from backend.domain.orders import typed
 from backend.settings import Settings
-from tests.api.conftest import serving
+from tests.api.conftest import asked
 from tests.exchange.market import Market
 
 
@@ -38,7 +38,7 @@ def settings_of(market: Market, **others: Any) -> Settings:
 def api_over(market: Market, **others: Any) -> Iterator[httpx.Client]:
     """A client of an API process over the market; `client.base_url` says where it is."""
     app = create_app(settings_of(market, **others), database=market.database)
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+    with asked(app) as client:
         # The port was not known before; sign-in messages name it.
         app.state.sign_in_domains = frozenset({client.base_url.netloc.decode()})
         client.app = app  # type: ignore[attr-defined]

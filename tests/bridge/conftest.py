@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from backend.domain.capabilities import Capability, Known
-from backend.local.postgres import Postgres
 from backend.registries import custody_file
 from backend.registries.programmes import ProgrammeData, programme_data
-from backend.store.database import Database
 from tests.bridge.scene import Desk, Scene
-from tests.conftest import AnvilFactory
+from tests.conftest import AnvilFactory, DatabaseOpener
 from tests.indexer.world import World
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def scene(
     anvil_factory: AnvilFactory,
-    postgres_server: Postgres,
+    open_database: DatabaseOpener,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Scene]:
     directory: Path = tmp_path_factory.mktemp("bridge")
-    name = f"bridge_{os.getpid()}_{next(_numbers)}"
     chain = anvil_factory(log=directory / "anvil.log")
-    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    with open_database() as database:
         world = World(chain.url, directory)
-        database = Database(postgres_server.url(name))
-        database.migrate()
         made = Scene(world, database, directory)
         yield made
         made.close()
-        database.close()
         world.rpc.close()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 Forbid = Callable[..., None]

@@ -35,7 +35,7 @@ from backend.store.custody_tasks import PostgresTaskBook
 from backend.store.duplicates import save_cases
 from backend.store.flows import Flows
 from backend.store.queries.registry import list_blocks
-from tests.api.conftest import serving
+from tests.api.conftest import asked
 from tests.bridge.scene import BUYER, TRUST, Desk, Scene, custody
 
 pytestmark = pytest.mark.integration
@@ -111,7 +111,7 @@ def office(scene: Scene) -> Iterator[Office]:
     )
     app = create_app(settings, database=scene.database)
     app.state.custody = custody()
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with asked(app) as client:
         yield Office(scene, client)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, text
@@ -22,13 +21,6 @@ from tests.exchange.random_journal import CLASSES, MONEY, RandomJournal, store
 pytestmark = pytest.mark.integration
 
 VENUE = 1
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    made = Database(migrated_url)
-    yield made
-    made.close()
 
 
 def journalled(database: Database, seed: int, steps: int = 1_500) -> RandomJournal:

@@ -12,9 +12,8 @@ import pytest
 from backend.exchange.projector import Projector
 from backend.store.database import Database
 from backend.store.market_index import check_market, projected_seq
-from tests.exchange.test_projector import VENUE, assert_equal_to_engine, database, journalled
+from tests.exchange.test_projector import VENUE, assert_equal_to_engine, journalled
 
-__all__ = ["database"]
 pytestmark = pytest.mark.integration
 
 

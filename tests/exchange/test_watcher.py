@@ -422,11 +422,6 @@ def _watch(database: Database, made: SignedJournal, snapshot: Path | None = None
     return Watch(WATCHER, DOMAIN, Journal(database, 1), chain, snapshot)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def database(migrated_url: str) -> Database:
-    return Database(migrated_url)
-
-
 @integration
 def test_a_watch_follows_the_stored_journal_and_stops_for_good_where_it_is_wrong(
     database: Database, made: SignedJournal

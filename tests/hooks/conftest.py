@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from sqlalchemy import text
 
-from backend.local.postgres import Postgres
 from backend.store.database import Database
+from tests.conftest import DatabaseOpener
 from tests.hooks.receiver import Receiver, receiving
 
 
 @pytest.fixture(scope="session")
-def shared_database(postgres_server: Postgres) -> Iterator[Database]:
-    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE webhooks")
-        made = Database(postgres_server.url("webhooks"))
-        made.migrate()
+def shared_database(open_database: DatabaseOpener) -> Iterator[Database]:
+    with open_database() as made:
         yield made
-        made.close()
-        admin.execute("DROP DATABASE webhooks WITH (FORCE)")
 
 
 @pytest.fixture

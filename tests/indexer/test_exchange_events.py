@@ -6,7 +6,6 @@ oracle of what every account has once all of it has settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,13 +29,6 @@ pytestmark = pytest.mark.integration
 
 HEAD = "0x" + "5a" * 32
 _STEPS = {"_random_order": 80, "_random_cancel": 5, "_random_deposit": 5, "_random_withdrawal": 10}
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    made = Database(migrated_url)
-    yield made
-    made.close()
 
 
 def address(account: bytes) -> str:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from backend.store import tables
 from backend.store.block_rows import Labels, facts_json, read_records
 from backend.store.database import Database
 from backend.store.imports import remap_labels
+from tests.conftest import DatabaseOpener
 from tests.store.rows import GS, LABELS, VCS, gold, row, save
 
 pytestmark = pytest.mark.integration
@@ -144,25 +144,19 @@ def _random_export(rng: random.Random) -> list[BlockRecord]:
 
 @settings(max_examples=12, derandomize=True)
 @given(seed=st.integers(0, 2**32))
-def test_many_exports_give_what_the_pure_rules_give(postgres_server: Any, seed: int) -> None:
+def test_many_exports_give_what_the_pure_rules_give(
+    open_database: DatabaseOpener, seed: int
+) -> None:
     """Twin: the same exports merged in memory by `plan_merge` alone."""
-    name = f"twin_{seed}"
-    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        database = Database(postgres_server.url(name))
-        try:
-            database.migrate()
-            rng = random.Random(seed)
-            twin: dict[int, BlockRecord] = {}
-            for number in range(5):
-                export = _random_export(rng)
-                save(database, export, str(number))
-                twin = _merged(twin, export)
-                kept = sorted(twin.values(), key=lambda one: (one.kind, one.interval))
-                assert stored(database) == kept
-        finally:
-            database.close()
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with open_database() as database:
+        rng = random.Random(seed)
+        twin: dict[int, BlockRecord] = {}
+        for number in range(5):
+            export = _random_export(rng)
+            save(database, export, str(number))
+            twin = _merged(twin, export)
+            kept = sorted(twin.values(), key=lambda one: (one.kind, one.interval))
+            assert stored(database) == kept
 
 
 def _merged(known: dict[int, BlockRecord], export: list[BlockRecord]) -> dict[int, BlockRecord]:
