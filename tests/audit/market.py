@@ -39,6 +39,7 @@ from backend.domain.venue_events import VoidReason
 from backend.exchange.feed import fact_of
 from tests.audit.journal_maker import JournalMaker, Trader
 from tests.audit.scene import RICH, Scene
+from tests.chain_time import pass_time
 
 DAY: Final = 86_400
 MONEY: Final = 10**15
@@ -113,8 +114,7 @@ class Market:
         return block.timestamp
 
     def pass_time(self, seconds: int) -> None:
-        self.rpc.call("evm_increaseTime", seconds)
-        self.rpc.call("evm_mine")
+        pass_time(self.rpc.call, seconds)
 
     def send(self, key: Key, contract: str, function: str, *args: Any) -> None:
         self.scene.send(key, contract, abi.encode_call(contract, function, args))

@@ -23,6 +23,7 @@ from backend.store.database import Database
 from backend.store.queries import deliveries, shortfalls
 from scripts.bridge_history import BridgeActs
 from tests.audit.scene import SMALL, Scene
+from tests.chain_time import pass_time
 
 pytestmark = pytest.mark.integration
 
@@ -145,7 +146,7 @@ def test_l8_a_stranded_holder_is_refunded_in_dispute_without_anybody(scene: Scen
     acts.send(holder, "Deliveries", request)
     delivery_id = int(scene.contracts.read("Deliveries", "deliveryCount"))
     acts.send(scene.key("custodian"), "Deliveries", bridge_calls.begin_delivery(delivery_id))
-    scene.rpc.call("evm_increaseTime", 22 * 86_400)
+    pass_time(scene.rpc.call, 22 * 86_400)
     acts.send(holder, "Deliveries", bridge_calls.refund_delivery(delivery_id))
     (short,) = scene.breaks("L3")
     assert short.amounts["kinds"] == "disputed"

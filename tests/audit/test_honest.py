@@ -19,6 +19,7 @@ from backend.indexer import Indexer
 from backend.store.database import Database
 from scripts.load_history import Plan, make, write_export
 from tests.audit.scene import Scene
+from tests.chain_time import pass_time
 from tests.shared_data import requires_shared_data
 
 pytestmark = pytest.mark.integration
@@ -151,7 +152,7 @@ def test_acts_of_law_with_their_signatures_hold(scene: Scene) -> None:
         scene.legal("schedule", "hashOrder", [order], "enforcer")
     cancelled = scene.contracts.read("LegalOrders", "hashOrder", orders[2])
     scene.legal("cancel", "hashCancel", [cancelled], "enforcer")
-    scene.rpc.call("evm_increaseTime", 3 * 86_400)
+    pass_time(scene.rpc.call, 3 * 86_400)
     for order in orders[:2]:
         data = abi.encode_call("LegalOrders", "execute", [order])
         scene.send(scene.key("enforcer"), "LegalOrders", data)

@@ -16,6 +16,7 @@ from backend.chain.compiler import compile_contracts, source_hash
 from backend.chain.manifest import Deployment, Roles
 from tests.audit.scene import GAS, RICH, Scene
 from tests.audit.test_forged import about
+from tests.chain_time import pass_time
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +37,7 @@ def carry_out(scene: Scene, contract: str, function: str, args: Sequence[Any], d
     """The admin schedules a call, waits and makes it."""
     data = abi.encode_call(contract, function, args)
     schedule(scene, contract, data)
-    scene.rpc.call("evm_increaseTime", days * DAY + 1)
+    pass_time(scene.rpc.call, days * DAY + 1)
     scene.send(scene.key("admin"), contract, data)
 
 
@@ -72,7 +73,7 @@ def test_l5_a_signer_and_a_role_given_after_their_delays_hold(scene: Scene) -> N
     carry_out(scene, "AccessManager", "grantRole", grant, 7)
     data = abi.encode_call("LegalOrders", "setThresholds", (1, 1))
     schedule(scene, "LegalOrders", data)
-    scene.rpc.call("evm_increaseTime", 3 * DAY + 1)
+    pass_time(scene.rpc.call, 3 * DAY + 1)
     through = abi.encode_call("AccessManager", "execute", (scene.deployment["LegalOrders"], data))
     scene.send(scene.key("admin"), "AccessManager", through)
     law = l5(scene)

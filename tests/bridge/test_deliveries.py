@@ -13,6 +13,7 @@ from backend.domain.serials import Interval
 from backend.registries.clients.http import HttpRegistryClient
 from tests.bridge.conftest import Forbid
 from tests.bridge.scene import BUYER, Desk, Scene, breaks_of, done
+from tests.chain_time import pass_time
 from tests.indexer.world import VCS
 
 pytestmark = pytest.mark.integration
@@ -172,8 +173,7 @@ def test_l8_a_stuck_delivery_is_refunded_with_every_process_of_the_operator_stop
 ) -> None:
     desk.deposit(desk.issue(1, 10))
     number = desk.deliver(4, stepping=False)
-    scene.world.rpc.call("evm_increaseTime", 10 * DAY)
-    scene.world.rpc.call("evm_mine")
+    pass_time(scene.world.rpc.call, 10 * DAY)
     desk.refund(number, stepping=False)
     assert delivery(scene, number) is State.REFUNDED
     assert desk.balance() == 10_000

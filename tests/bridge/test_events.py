@@ -22,6 +22,7 @@ from backend.store.queries.shortfalls import Shortfall, shortfalls_of
 from backend.store.queries.venue_facts import facts_after
 from tests.api.conftest import ALONE, serving
 from tests.bridge.scene import BUYER, Desk, Scene, breaks_of
+from tests.chain_time import pass_time
 from tests.indexer.world import LABELS, VCS, a_class
 
 pytestmark = pytest.mark.integration
@@ -87,7 +88,7 @@ def test_l8_a_hold_stops_mint_trade_retirement_and_delivery_and_no_exit(
     scene.world.send_all([scene.world.transfer(me, venue, desk.class_id, 3_000)])
     send(scene, 0, "Exchange", "requestExit", [desk.class_id])
     window = scene.world.contracts.read("Exchange", "WINDOW")
-    scene.world.rpc.call("evm_increaseTime", 5 * window // 2)
+    pass_time(scene.world.rpc.call, 5 * window // 2)
     send(scene, 0, "Exchange", "executeExit", me.address, [desk.class_id])
     send(scene, 0, "Exchange", "claim", me.address, desk.class_id)
     assert desk.balance() == 15_000
@@ -320,8 +321,7 @@ def test_l8_a_delivery_that_comes_after_its_refund_is_the_custodians_recorded_sh
     reference = scene.settle(lambda: scene.waiting_transfer(number))
     now = scene.bridge.deliveries.on_chain
     scene.settle(lambda: now(number).phase.state is State.DISPATCHED)
-    scene.world.rpc.call("evm_increaseTime", 22 * DAY)
-    scene.world.rpc.call("evm_mine")
+    pass_time(scene.world.rpc.call, 22 * DAY)
     desk.refund(number, stepping=False)
     assert now(number).phase.state is State.REFUNDED_DISPUTED
     scene.registry.answer_transfer(reference, "accept")

@@ -22,6 +22,7 @@ from backend.domain.serials import Series
 from backend.errors import ChainRejected
 from scripts.backing import backing, minted_tonnes, proof_of, report_call
 from tests.chain.conftest import fund, key_of
+from tests.chain_time import pass_time
 
 DAY = 86_400
 CUSTODIAN, NOBODY = 1, 0
@@ -45,8 +46,7 @@ def carry_out(registry: Any, contract: str, *made: tuple[str, Sequence[Any]], da
         act(registry, admin, "AccessManager", scheduled)
         with pytest.raises(ChainRejected):
             act(registry, admin, contract, data)
-    registry.chain.rpc.call("evm_increaseTime", days * DAY + 1)
-    registry.chain.mine()
+    pass_time(registry.chain.rpc.call, days * DAY + 1)
     for data in calls:
         act(registry, admin, contract, data)
 

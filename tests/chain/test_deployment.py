@@ -23,6 +23,7 @@ from backend.chain.rawtx import MAX_TRANSACTION_GAS, sign_transaction
 from backend.chain.rpc import Rpc
 from backend.errors import ChainRejected, ChainUnavailable, DeploymentMismatch, InvalidValue
 from tests.chain.conftest import Chain, fund, key_of, some_roles
+from tests.chain_time import pass_time
 
 pytestmark = pytest.mark.integration
 
@@ -176,8 +177,7 @@ def test_the_guardian_cancels_what_the_admin_scheduled_but_not_its_own_replaceme
     _send(chain, admin, "AccessManager", "schedule", chain.deployment["Trust"], signer, 0)
     with pytest.raises(ChainRejected, match="AccessManagerNotReady"):
         _send(chain, admin, "Trust", "setSigner", key_of("thief").address, 1)
-    empty.call("evm_increaseTime", blueprint.SIGNER_DELAY)
-    empty.call("evm_mine")
+    pass_time(empty.call, blueprint.SIGNER_DELAY)
     _send(chain, admin, "Trust", "setSigner", key_of("thief").address, 1)
     roles = chain.deployment.roles
     thief = key_of("thief").address
@@ -362,8 +362,7 @@ def test_an_exchange_with_other_keys_payees_or_assets_is_refused(chain: Chain, e
         verify(chain.rpc, replace(held, settings=share))
     data = abi.encode_call("Exchange", "setAsset", (held["USD"], False))
     _send(chain, key_of("admin"), "AccessManager", "schedule", held["Exchange"], data, 0)
-    empty.call("evm_increaseTime", blueprint.ADMIN_DELAY)
-    empty.call("evm_mine")
+    pass_time(empty.call, blueprint.ADMIN_DELAY)
     _send(chain, key_of("admin"), "Exchange", "setAsset", held["USD"], False)
     with pytest.raises(DeploymentMismatch, match=r"Exchange\.isListed\(.*\) is False"):
         verify(chain.rpc, held)

@@ -27,6 +27,7 @@ from backend.domain.orders import (
     message_digest,
 )
 from backend.domain.serials import Interval, Series
+from tests.chain_time import pass_time
 from tests.contracts.world import TRANSACTION_GAS_LIMIT, World
 
 WINDOW: Final = 3_600
@@ -89,8 +90,7 @@ class SettlementWorld(World):
         return int(self.anvil.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     def pass_time(self, seconds: int) -> None:
-        self.anvil.rpc("evm_increaseTime", seconds)
-        self.anvil.rpc("evm_mine")
+        pass_time(self.anvil.rpc, seconds)
 
     # ------------------------------------------------------------ money and credits
 

@@ -24,6 +24,7 @@ from backend.domain.reserve import ReserveTree
 from backend.domain.serials import IntervalSet
 from backend.local.anvil import Anvil
 from scripts.backing import backing, proof_of, report_of
+from tests.chain_time import pass_time
 
 FAR_FUTURE: Final = 2**40 - 1
 #: EIP-7825: what one transaction may use.
@@ -194,8 +195,8 @@ class World:
 
     def pass_time(self, seconds: int) -> None:
         """Chain time goes on by so many seconds."""
-        self.web3.provider.make_request(RPCEndpoint("evm_increaseTime"), [seconds])
-        self.web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+        make_request = self.web3.provider.make_request
+        pass_time(lambda method, *args: make_request(RPCEndpoint(method), args)["result"], seconds)
 
     def minted(self, class_id: int) -> int:
         """Tonnes minted so far."""

@@ -38,6 +38,7 @@ from backend.store.database import Database
 from backend.store.journal import Journal
 from backend.store.transactions import PostgresTransactionLog
 from backend.store.venue_acts import VenueAct, newest_acts
+from tests.chain_time import pass_time
 from tests.indexer.world import World, a_class, key_of
 
 DAY = 86_400
@@ -102,8 +103,7 @@ class LiveVenue:
 
     def pass_time(self, seconds: int) -> None:
         """On the chain and for the sequencer."""
-        self.rpc.call("evm_increaseTime", seconds)
-        self.rpc.call("evm_mine")
+        pass_time(self.rpc.call, seconds)
         self.offset_ms += seconds * 1_000
 
     def read(self, function: str, *args: Any) -> Any:
