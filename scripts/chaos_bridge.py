@@ -555,9 +555,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="causeway-chaos-bridge-") as directory:
         os.chmod(directory, 0o755)
         home = options.home or Path(directory) / "home"
-        report = run(options, home)
+        log = home.with_suffix(".log")
+        try:
+            report = run(options, home)
+        except BaseException:  # the directory goes, and with it what the processes said
+            print(log.read_text(errors="replace")[-8000:], file=sys.stderr)
+            raise
         if report["differences"] or report["audit_exit"] or report["recount_exit"]:
-            report["log"] = (home.with_suffix(".log")).read_text(errors="replace")[-4000:]
+            report["log"] = log.read_text(errors="replace")[-4000:]
     print(json.dumps(report, indent=2))
     return 1 if "log" in report else 0
 

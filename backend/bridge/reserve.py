@@ -201,8 +201,8 @@ class ReserveKeeper:
         from the final one that the report is over.
         """
         database = self._services.database
-        if sum(one.tonnes for one in missing) <= unconfirmed.unanswered_tonnes(database, class_id):
-            return []
+        # Asked for first: what is answered meanwhile counts twice rather than not at all.
+        unanswered = unconfirmed.unanswered_tonnes(database, class_id)
         said = unconfirmed.retired(database, class_id, recorded=True)
         with database.read() as connection:
             positions = position_map(connection, class_id)
@@ -212,7 +212,8 @@ class ReserveKeeper:
             for piece in positions.pieces(first, end)
         ]
         known = [part.interval for answer in said for part in answer.serials]
-        return subtract(missing, merge([*known, *settled]))
+        rest = subtract(missing, merge([*known, *settled]))
+        return rest if sum(one.tonnes for one in rest) > unanswered else []
 
     def trees(self, report_id: str) -> StoredTrees:
         """The trees of a draft or a report; raises NotFound."""

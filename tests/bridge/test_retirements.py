@@ -9,9 +9,16 @@ import pytest
 
 from backend.domain.capabilities import QUESTIONS
 from backend.domain.ledger import interval_of
-from backend.domain.registry_requests import SerialRange
+from backend.domain.registry_answers import Answer
+from backend.domain.registry_requests import RetirementRequest, SerialRange
 from backend.domain.serials import Interval, merge
-from backend.errors import InvalidValue, NotAuthorised, NotEnough, ProgrammeForbids
+from backend.errors import (
+    InvalidValue,
+    NotAuthorised,
+    NotEnough,
+    ProgrammeForbids,
+    RegistryUnavailable,
+)
 from backend.store.breaks import list_breaks
 from backend.store.queries import ledger as kept
 from tests.bridge.conftest import Forbid
@@ -59,6 +66,34 @@ def test_l4_what_the_registry_chose_is_confirmed_and_each_serial_stands_in_one_p
     assert sum(one.tonnes for one in confirmed) == 16
     assert merge(confirmed) == desk.at_registry("retired")
     assert merge(confirmed) != [Interval(VCS, 1, 16)]
+
+
+def test_l3_what_two_retirements_took_is_no_shortfall_while_one_of_them_has_no_answer(
+    scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deposit(desk.issue(1, 60))
+    scene.registry.faults(seed=3, other_serials=1000, other_serials_scope="class")
+    monkeypatch.setattr(scene.bridge.signers, "sign_all", lambda: None)
+    desk.retire(1_000)
+    scene.settle(lambda: len(desk.at_registry("retired")) == 1)
+
+    def lost(request: RetirementRequest) -> Answer:
+        scene.clerk.says = None
+        scene.clerk.retire(request)
+        scene.clerk.says = lost
+        raise RegistryUnavailable("the line went dead")
+
+    scene.clerk.says = lost
+    monkeypatch.setattr(scene.clerk, "look_up", lambda reference: None)
+    desk.retire(1_000)
+    scene.settle(lambda: sum(one.tonnes for one in desk.at_registry("retired")) == 2)
+    built = scene.bridge.reserve.build()
+    assert built.coverage[desk.class_id].shortfall == 2
+    scene.bridge.reserve.draft(built)
+    assert breaks_of(scene, desk) == []
+    monkeypatch.undo()
+    scene.clerk.says = None
+    scene.settle(lambda: merge(desk.confirmed()) == desk.at_registry("retired"))
 
 
 def test_l4_a_registry_that_refuses_for_good_is_a_recorded_failure(
