@@ -20,7 +20,7 @@ from backend.store.database import raw
 COLUMNS = (
     "series_id", "block", "kind", "programme", "project", "project_name", "vintage_start",
     "vintage_end", "batch", "status", "cohort", "vocabulary", "labels", "unmapped", "facts",
-    "source", "first_import", "last_import",
+    "first_import", "last_import", "source_row", "source_line",
 )  # fmt: skip
 _NULL = "\\N"
 #: Columns of a staged row, as `RowWriter.staged` writes them.
@@ -68,7 +68,6 @@ class RowWriter:
     """Writes rows of one import; `series_ids` are the numbers of its series."""
 
     import_id: int
-    file_name: str
     series_ids: Mapping[Series, int]
     labels: Labels
     _mapped: dict[tuple[str, tuple[str, ...]], tuple[str, list[str] | None, list[str]]] = field(
@@ -100,13 +99,9 @@ class RowWriter:
             f"{escape(record.project_name)}\t{_day(record.vintage_start)}"
             f"\t{_day(record.vintage_end)}\t{batch}"
             f"\t{record.status.value}\t{self._label_columns(record)[0]}\t"
-            f"{escape(facts_json(record.facts))}\t{self._source(record)}\t"
-            f"{self.import_id}\t{self.import_id}"
+            f"{escape(facts_json(record.facts))}\t{self.import_id}\t{self.import_id}"
+            f"\t{record.row}\t{record.line}"
         )
-
-    def _source(self, record: BlockRecord) -> str:
-        file = escape(orjson.dumps(self.file_name).decode())
-        return f'{{"file":{file},"row":{record.row},"line":{record.line}}}'
 
     def staged(self, record: BlockRecord) -> str:
         """One line of COPY for `STAGED`: what the row says, nothing of the import."""
@@ -133,13 +128,12 @@ class RowWriter:
             cursor.executemany(
                 "UPDATE registry_blocks SET block = int8range(%s, %s, '[]'), project_name = %s,"
                 " status = %s, cohort = %s, vocabulary = %s, labels = %s, unmapped = %s,"
-                " facts = %s, source = %s, last_import = %s WHERE id = %s",
+                " facts = %s, last_import = %s, source_row = %s, source_line = %s WHERE id = %s",
                 [self._update_values(key, record) for key, record in changes],
             )
 
     def _update_values(self, key: int, record: BlockRecord) -> tuple[Any, ...]:
         _, codes, unmapped = self._label_columns(record)
-        source = {"file": self.file_name, "row": record.row, "line": record.line}
         return (
             record.interval.first,
             record.interval.last,
@@ -150,8 +144,9 @@ class RowWriter:
             list(record.labels),
             unmapped,
             Jsonb(record.facts.as_json()),
-            Jsonb(source),
             self.import_id,
+            record.row,
+            record.line,
             key,
         )
 
@@ -180,7 +175,7 @@ def read_records(
 ) -> Iterator[tuple[int, BlockRecord]]:
     """(id, record) of the stored rows that meet a condition."""
     rows = raw(connection).execute(
-        "SELECT id, source -> 'row', source -> 'line', series_id, lower(block),"
+        "SELECT id, source_row, source_line, series_id, lower(block),"
         " upper(block) - 1, kind, programme, project, project_name, vintage_start, vintage_end,"
         " batch, status, labels, facts FROM registry_blocks WHERE " + condition,
         parameters,
@@ -204,6 +199,6 @@ def record_of(series: Mapping[int, Series], row: Sequence[Any]) -> BlockRecord:
         labels=tuple(row[13]),
         batch=row[11],
         facts=Facts.from_json(row[14]),
-        row=row[0] or 0,
-        line=row[1] or 0,
+        row=row[0],
+        line=row[1],
     )

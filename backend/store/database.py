@@ -78,13 +78,17 @@ class Database:
         return self._engine
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, durable: bool = True) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back by an exception.
 
+        With `durable` False the commit does not wait for the disk: a crash of Postgres may take it
+        back, but never one that a later durable commit stands on.
         Raises DatabaseUnavailable when Postgres does not answer or goes away meanwhile and
         InvalidValue when a statement was given a value that Postgres cannot hold.
         """
         with self._reporting(), self._engine.begin() as connection:
+            if not durable:
+                raw(connection).execute("SET LOCAL synchronous_commit = off")
             yield connection
 
     @contextmanager

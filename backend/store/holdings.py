@@ -19,7 +19,8 @@ from backend.errors import InvalidValue, UnmappedLabel
 #: a serial with [first, last] begin in it, or are the one that begins last before it. Both come
 #: from one btree.
 _TOUCHING = text(
-    "SELECT r.*, lower(r.block) AS first, upper(r.block) - 1 AS last FROM series s"
+    "SELECT r.*, lower(r.block) AS first, upper(r.block) - 1 AS last,"
+    " (SELECT file_name FROM imports i WHERE i.id = r.last_import) AS file_name FROM series s"
     " CROSS JOIN (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)"
     " CROSS JOIN LATERAL unnest(s.programme || CAST(:viewers AS text[])) AS tellers(programme)"
     " CROSS JOIN LATERAL ("
@@ -124,7 +125,7 @@ def require_in_registry(
 
 
 def _where(row: Row[Any]) -> str:
-    return f"{row.source.get('file', 'an import')}, row {row.source.get('row', '?')}"
+    return f"{row.file_name}, row {row.source_row}"
 
 
 def _require_live(row: Row[Any], interval: Interval, confirmed: Sequence[Interval]) -> None:

@@ -14,31 +14,28 @@ from sqlalchemy import Connection
 
 from backend.domain.credits import BlockRecord
 from backend.domain.serials import PARTY_SERIES, Series
-from backend.store.block_rows import STAGED, record_of
+from backend.store.block_rows import record_of
 from backend.store.database import raw
 from backend.store.import_rows import Bounds, Staging, series_of
 
 _WITHIN = "(series_id, first) >= (%(s0)s, %(f0)s) AND (series_id, first) < (%(s1)s, %(f1)s)"
-_COLUMNS = ", ".join(f"o.{name}" for name in STAGED)
 
 #: One kind and, by series, the order of the staging's own index: what is no sort and one window.
 _WINDOWED = f"""
-    SELECT *, max(last) OVER w AS reached, lead(first) OVER w AS following
+    SELECT ctid AS place, *, max(last) OVER w AS reached, lead(first) OVER w AS following
       FROM {{rows}} WHERE {_WITHIN}
     WINDOW w AS (PARTITION BY series_id ORDER BY first
                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 """
 _RIVAL = "o.programme <> s.programme OR o.first <= o.reached OR o.following <= o.last"
+#: Rows of a step that are not plainly new: few of a first import, all of a repeated one.
+_MARKED = "CREATE TEMP TABLE marked ON COMMIT DROP AS "
 #: Nothing is known of these series: only rows of the export can stand in each other's way.
 _ALONE = f"""
-    CREATE TEMP TABLE judged ON COMMIT DROP AS
-    SELECT {_COLUMNS}, CASE WHEN {_RIVAL} THEN 'review' ELSE 'new' END AS verdict
-      FROM ({_WINDOWED}) o JOIN series s ON s.id = o.series_id
+    {_MARKED} SELECT o.place, 'review' AS verdict
+      FROM ({_WINDOWED}) o JOIN series s ON s.id = o.series_id WHERE {_RIVAL}
 """
-_MIXED = f"""
-    CREATE TEMP TABLE judged ON COMMIT DROP AS
-    SELECT {_COLUMNS}, 'review' AS verdict FROM {{rows}} o WHERE {_WITHIN}
-"""
+_MIXED = f"{_MARKED} SELECT ctid AS place, 'review' AS verdict FROM {{rows}} WHERE {_WITHIN}"
 _SAME_VINTAGE = """{a}.vintage_start IS NOT DISTINCT FROM {b}.vintage_start
         AND {a}.vintage_end IS NOT DISTINCT FROM {b}.vintage_end"""
 
@@ -94,15 +91,15 @@ _ISSUED_CASES = f"""
 def _beside(same_kind: bool, issued: bool) -> str:
     """The verdicts of rows beside known ones of their own kind and beside issued blocks."""
     return f"""
-    CREATE TEMP TABLE judged ON COMMIT DROP AS {_ISSUED_ROWS if issued else ""} SELECT * FROM (
-    SELECT {_COLUMNS}, CASE WHEN {_RIVAL} OR o.series_id = ANY(%(bad)s) THEN 'review'
+    {_MARKED} {_ISSUED_ROWS if issued else ""} SELECT * FROM (
+    SELECT o.place, CASE WHEN {_RIVAL} OR o.series_id = ANY(%(bad)s) THEN 'review'
         {_ISSUED_CASES if issued else ""}
         {_TWIN_CASES if same_kind else ""}
         ELSE 'new' END AS verdict
       FROM ({_WINDOWED}) o JOIN series s ON s.id = o.series_id
       {_TWIN if same_kind else ""}
       {_ISSUED if issued else ""}) found
-     WHERE verdict <> 'same'
+     WHERE verdict <> 'new'
     """
 
 
@@ -128,6 +125,17 @@ _BAD = f"""
 """
 
 
+_NEW = f"""
+    INSERT INTO registry_blocks (series_id, block, kind, programme, project, project_name,
+        vintage_start, vintage_end, batch, status, cohort, vocabulary, labels, unmapped, facts,
+        first_import, last_import, source_row, source_line)
+    SELECT s.series_id, int8range(s.first, s.last, '[]'), s.kind, s.programme, s.project,
+        s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status, s.cohort, s.vocabulary,
+        s.labels, s.unmapped, s.facts,
+        %(import)s, %(import)s, s.row, s.line
+      FROM {{rows}} s WHERE {_WITHIN} AND s.ctid NOT IN (SELECT place FROM marked)
+     ORDER BY s.series_id, s.first
+"""
 _HELD = """
     SELECT kind FROM (VALUES ('partition'), ('issuance'), ('retirement')) AS kinds(kind)
      WHERE EXISTS (SELECT FROM registry_blocks b
@@ -142,11 +150,9 @@ def parameters(bounds: Bounds) -> dict[str, Any]:
 
 
 def judge(connection: Connection, staging: Staging, bounds: Bounds, mixed: bool) -> dict[str, int]:
-    """Make the temporary table `judged` of a step; count the rows `same`, `new` and `review`.
+    """Mark the rows of a step that are not plainly new; count the rows `same`, `new` and `review`.
 
-    It holds the staged rows that are not the same, each with its verdict, in the order of their
-    serials. `mixed`: the export holds issuances and retirements at once, which only the rules can
-    judge.
+    `mixed`: the export holds issuances and retirements at once, which only the rules can judge.
     """
     driver = raw(connection)
     values = parameters(bounds)
@@ -176,20 +182,32 @@ def judge(connection: Connection, staging: Staging, bounds: Bounds, mixed: bool)
                 bad = [row[0] for row in driver.execute(staging.sql(_BAD), {"series": series})]
             statement = _beside(kind in held, kind == "retirement" and "issuance" in held)
             driver.execute(staging.sql(statement), values | {"series": series, "bad": bad})
-    found = {"new": 0, "review": 0}
+    found = {"same": 0, "review": 0}
     found |= dict(
-        driver.execute("SELECT verdict, count(*) FROM judged GROUP BY verdict").fetchall()
+        driver.execute("SELECT verdict, count(*) FROM marked GROUP BY verdict").fetchall()
     )
-    return found | {"same": sum(sizes.values()) - sum(found.values())}
+    return found | {"new": sum(sizes.values()) - sum(found.values())}
 
 
-def under_review(connection: Connection) -> tuple[dict[int, Series], list[BlockRecord]]:
-    """The rows of `judged` for the rules, in the order of the file, and their series by number."""
+def under_review(
+    connection: Connection, staging: Staging, bounds: Bounds
+) -> tuple[dict[int, Series], list[BlockRecord]]:
+    """The rows of a judged step for the rules, in the order of the file, and their series."""
     found = raw(connection).execute(
-        "SELECT row, line, series_id, first, last, kind, programme, project, project_name,"
-        " vintage_start, vintage_end, batch, status, labels, facts"
-        " FROM judged WHERE verdict = 'review' ORDER BY row"
+        staging.sql(
+            "SELECT row, line, series_id, first, last, kind, programme, project, project_name,"
+            " vintage_start, vintage_end, batch, status, labels, facts"
+            " FROM {rows} r JOIN marked m ON m.place = r.ctid"
+            f" WHERE verdict = 'review' AND {_WITHIN} ORDER BY row"
+        ),
+        parameters(bounds),
     )
     rows = found.fetchall()
     series = series_of(connection, sorted({row[2] for row in rows}))
     return series, [record_of(series, row) for row in rows]
+
+
+def store_new(connection: Connection, staging: Staging, bounds: Bounds, import_id: int) -> int:
+    """Store the plainly new rows of a judged step, in the order of their serials; how many."""
+    named = parameters(bounds) | {"import": import_id}
+    return raw(connection).execute(staging.sql(_NEW), named).rowcount

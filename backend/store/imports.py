@@ -1,9 +1,11 @@
 """Saves a registry's export: once per content, staged in batches, merged in steps, with history.
 
 Both go on where a kill left them: what is staged is not read again, a step that is done is not
-done again. The rules of the merge are pure and belong to `registries`; the caller hands them in.
-One lock serialises imports, and an import that was killed while it was merged is brought to its end
-before another begins, so what a plan was made from is what it is applied to.
+done again. Their commits do not wait for the disk, the last one does: a crash of the database may
+take the newest of them back, each with its record of how far the import had come. The rules of the
+merge are pure and belong to `registries`; the caller hands them in. One lock serialises imports,
+and an import that was killed while it was merged is brought to its end before another begins, so
+what a plan was made from is what it is applied to.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from backend.store.entries import (
     stage_entries,
     volume_line,
 )
-from backend.store.import_checks import judge, under_review
+from backend.store.import_checks import judge, store_new, under_review
 from backend.store.import_rows import Bounds, Rival, Staging
 from backend.store.retired_in_trust import record_retired_in_trust
 
@@ -268,7 +270,7 @@ class _Reading:
         self._row = found if found is not None else self._begin()
         self._staging = Staging(self._row.id)
         self._series: dict[Series, int] = {}
-        self._writer = RowWriter(self._row.id, export.name, self._series, labels)
+        self._writer = RowWriter(self._row.id, self._series, labels)
         self._progress = progress
         self._clock = _Clock(self._row.progress.get("milliseconds", {}))
 
@@ -313,7 +315,7 @@ class _Reading:
         """
         held: list[Batch] = []
         more, rows = True, 0
-        with self._clock.measure("stage"), self._database.begin() as connection:
+        with self._clock.measure("stage"), self._database.begin(durable=False) as connection:
             with self._staging.adding(connection, STAGED) as copy:
                 while more and rows < COMMIT_ROWS:
                     with self._clock.measure("parse"):
@@ -366,7 +368,7 @@ class _Reading:
             return
         if len(self._series) > 200_000:
             self._series.clear()
-        with self._database.begin() as connection:
+        with self._database.begin(durable=False) as connection:
             numbers = ensure_series(connection, missing)
         for series in missing:
             self._series[series] = numbers["0x" + series.id.hex()]
@@ -404,19 +406,6 @@ class _Reading:
                 ((self._row.id, number, *bounds.start, *bounds.end)
                  for number, bounds in enumerate(list(self._staging.steps(connection, sizes)))),
             )  # fmt: skip
-
-
-_NEW = """
-    INSERT INTO registry_blocks (series_id, block, kind, programme, project, project_name,
-        vintage_start, vintage_end, batch, status, cohort, vocabulary, labels, unmapped, facts,
-        source, first_import, last_import)
-    SELECT s.series_id, int8range(s.first, s.last, '[]'), s.kind, s.programme, s.project,
-        s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status, s.cohort, s.vocabulary,
-        s.labels, s.unmapped, s.facts,
-        jsonb_build_object('file', %(file)s::text, 'row', s.row, 'line', s.line),
-        %(import)s, %(import)s
-      FROM judged s WHERE s.verdict = 'new'
-"""
 
 
 class _Merge:
@@ -474,16 +463,16 @@ class _Merge:
     def _step(self, number: int, bounds: Bounds) -> tuple[dict[str, int], dict[str, int]]:
         """One step in one transaction; what it came to, and where its time went."""
         clock = _Clock({})
-        with self._database.begin() as connection:
+        with self._database.begin(durable=False) as connection:
             driver = raw(connection)
             with clock.measure("check"):
                 found = judge(connection, self._staging, bounds, self._mixed)
             with clock.measure("store"):
                 counts = dict.fromkeys(_COUNTS, 0) | {"unchanged": found["same"]}
                 if found["review"]:
-                    self._review(connection, counts)
-                named = {"file": self._row.file_name, "import": self._row.id}
-                counts["new"] += driver.execute(_NEW, named).rowcount
+                    self._review(connection, bounds, counts)
+                if found["new"]:
+                    counts["new"] += store_new(connection, self._staging, bounds, self._row.id)
                 counts["contradictions"] += record_retired_in_trust(
                     connection, self._row.id, bounds
                 )
@@ -493,11 +482,11 @@ class _Merge:
             )
         return counts, clock.spent
 
-    def _review(self, connection: Connection, counts: dict[str, int]) -> None:
+    def _review(self, connection: Connection, bounds: Bounds, counts: dict[str, int]) -> None:
         """What is not plain, by the rules themselves."""
-        series, incoming = under_review(connection)
+        series, incoming = under_review(connection, self._staging, bounds)
         ids = {one: number for number, one in series.items()}
-        writer = RowWriter(self._row.id, self._row.file_name, ids, self._labels)
+        writer = RowWriter(self._row.id, ids, self._labels)
         known = known_beside(connection, incoming, ids, series)
         planned = self._plan(known, incoming)
         apply_plan(connection, writer, planned, {piece.key: piece.record for piece in known})

@@ -33,7 +33,8 @@ _ANY_IN_TRUST = text(
 #: Rows of a step that this import wrote, by ranges of the btree on registry_blocks.
 _GONE_ROWS = (
     "WITH gone AS MATERIALIZED (SELECT b.series_id, b.block, lower(b.block) AS first,"
-    " upper(b.block) - 1 AS last, b.status, b.source FROM series s JOIN registry_blocks b"
+    " upper(b.block) - 1 AS last, b.status, b.source_row, b.source_line"
+    "  FROM series s JOIN registry_blocks b"
     "   ON b.series_id = s.id AND b.kind = ANY('{partition,retirement}')"
     "  AND b.programme = ANY(s.programme || CAST(:viewers AS text[]))"
     "  AND lower(b.block) >= CASE WHEN s.id = :s0 THEN :f0 ELSE 0 END"
@@ -42,7 +43,8 @@ _GONE_ROWS = (
 )
 # A serial that was refunded or deposited again lies in several blocks; tokens stand on one.
 _ON_CHAIN = text(
-    _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status, g.source,"
+    _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status,"
+    " g.source_row, g.source_line,"
     " hit.first AS block_first, hit.last AS block_last, hit.first_position, hit.class_id,"
     " hit.receipt_id, c.number, p.exited, p.open_tonne, p.dust"
     " FROM gone g JOIN series s ON s.id = g.series_id JOIN class_blocks hit ON"
@@ -54,7 +56,8 @@ _ON_CHAIN = text(
     " ORDER BY s.name, g.first, hit.first, hit.block_number, hit.log_index"
 )
 _NOT_MINTED = text(
-    _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status, g.source,"
+    _GONE_ROWS + " SELECT g.series_id, s.name, g.first, g.last, g.status,"
+    " g.source_row, g.source_line,"
     " lower(b.block) AS block_first, upper(b.block) - 1 AS block_last, r.class_id, b.receipt_id"
     " FROM gone g JOIN series s ON s.id = g.series_id JOIN custody_blocks b"
     " ON int4range(b.series_id, b.series_id, '[]') = int4range(g.series_id, g.series_id, '[]')"
@@ -146,8 +149,8 @@ def _contradiction(import_id: int, row: Any, first: int, last: int, words: str) 
             "class_id": str(int(row.class_id)),
             "receipt_id": row.receipt_id,
             "status": row.status,
-            "row": row.source.get("row"),
-            "line": row.source.get("line"),
+            "row": row.source_row,
+            "line": row.source_line,
         },
     }
 

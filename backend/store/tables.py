@@ -113,10 +113,12 @@ registry_blocks = Table(
     Column("labels", ARRAY(Text), nullable=False),
     Column("unmapped", ARRAY(Text), nullable=False),
     Column("facts", JSONB, nullable=False),
-    Column("source", JSONB, nullable=False),
     Column("first_import", BigInteger, nullable=False),
     # The newest import that said something new of the row, not the newest that repeated it.
     Column("last_import", BigInteger, nullable=False),
+    # Where that import's file says it.
+    Column("source_row", Integer, nullable=False),
+    Column("source_line", Integer, nullable=False),
     Index("ix_registry_blocks_first", "series_id", "kind", "programme", text("lower(block)")),
     Index("ix_registry_blocks_project", "programme", "project", "vintage_start"),
 )

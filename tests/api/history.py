@@ -444,7 +444,8 @@ class History:
                     "labels": list(credit_class.cohort) + (unmapped or []),
                     "unmapped": unmapped or [],
                     "facts": {"country": "RW"},
-                    "source": {"file": "export.csv", "row": row, "line": row + 1},
+                    "source_row": row,
+                    "source_line": row + 1,
                     "first_import": import_id,
                     "last_import": import_id,
                 }

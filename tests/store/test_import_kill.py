@@ -69,7 +69,8 @@ def contents(database: Database) -> list[tuple[Any, ...]]:
     with database.read() as connection:
         rows = connection.execute(
             text(
-                "SELECT s.name, b.kind, b.block, b.project, b.status, b.facts, b.source"
+                "SELECT s.name, b.kind, b.block, b.project, b.status, b.facts,"
+                " b.source_row, b.source_line"
                 " FROM registry_blocks b JOIN series s ON s.id = b.series_id"
                 " ORDER BY s.name, b.kind, b.block"
             )

@@ -187,13 +187,18 @@ def _tokenizable() -> ColumnElement[bool]:
 
 
 def _blocks() -> Select[Any]:
-    rows, series = tables.registry_blocks, tables.series
+    rows, series, imports = tables.registry_blocks, tables.series, tables.imports
     return select(
         rows,
         series.c.name,
         func.lower(rows.c.block).label("first"),
         (func.upper(rows.c.block) - 1).label("last"),
-    ).select_from(rows.join(series, series.c.id == rows.c.series_id))
+        imports.c.file_name,
+    ).select_from(
+        rows.join(series, series.c.id == rows.c.series_id).join(
+            imports, imports.c.id == rows.c.last_import
+        )
+    )
 
 
 def list_blocks(
@@ -344,7 +349,7 @@ def _block(row: Row[Any], uses: tuple[Use, ...]) -> RegistryBlock:
         labels=tuple(row.labels),
         unmapped=tuple(row.unmapped),
         facts=row.facts,
-        source=row.source,
+        source={"file": row.file_name, "row": row.source_row, "line": row.source_line},
         first_import=row.first_import,
         last_import=row.last_import,
         in_trust=uses,
