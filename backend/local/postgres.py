@@ -158,7 +158,8 @@ class Postgres:
             # No socket: its path has a limit of about 100 bytes, a checkout's has none.
             "unix_socket_directories": "",
             "max_connections": "200",
-            "shared_buffers": "128MB",
+            "shared_buffers": "512MB",
+            "max_wal_size": "2GB",
             "timezone": "UTC",
             "log_timezone": "UTC",
             "logging_collector": "off",
