@@ -8,6 +8,7 @@ from backend.chain.abi import checksum, encode_call
 from backend.domain.batches import Void
 from backend.domain.journal import Head
 from backend.domain.orders import Order, asset_address
+from backend.domain.retirements import RetirementDetails
 
 # ── acts of the venue: `signatures` as `batches.pack_signatures` makes them ──────────────────
 
@@ -29,9 +30,19 @@ def anchor(head: Head, signatures: bytes) -> bytes:
 
 def complete_retirement(order: Order) -> bytes:
     """Exchange.completeRetirement: retires what is earmarked for the order; anybody may send it."""
+    return encode_call("Exchange", "completeRetirement", (_struct(order),))
+
+
+def complete_retirement_publicly(order: Order, details: RetirementDetails) -> bytes:
+    """Exchange.completeRetirementPublicly: the same, and the certificate shows its words. They
+    must hash to what the order carries."""
+    words = (details.beneficiary, details.purpose, details.period, details.instruction_hash)
+    return encode_call("Exchange", "completeRetirementPublicly", (_struct(order), *words))
+
+
+def _struct(order: Order) -> tuple[object, ...]:
     trader, asset = checksum("0x" + order.trader.hex()), asset_address(order.asset)
-    struct = (trader, order.nonce, order.instrument, asset, *order[4:])
-    return encode_call("Exchange", "completeRetirement", (struct,))
+    return (trader, order.nonce, order.instrument, asset, *order[4:])
 
 
 # ── a trader's own ───────────────────────────────────────────────────────────────────────────

@@ -23,11 +23,13 @@ from backend.chain.signatures import Verifier
 from backend.domain.batches import decode_batch, pack_signatures
 from backend.domain.eip712 import SigningDomain
 from backend.domain.orders import Order
+from backend.domain.retirements import RetirementDetails, details_of
 from backend.domain.transactions import OutgoingTransaction, TransactionState
 from backend.errors import ChainRejected, InvalidValue, RuleError
 from backend.exchange.planning import replaced
 from backend.store.database import Database
 from backend.store.index import load_state
+from backend.store.registry_requests import RegistryRequests
 from backend.store.venue_acts import ActKind, ActState, VenueAct, read_acts, set_act_state
 
 log = structlog.get_logger("submission")
@@ -225,7 +227,17 @@ class Submission:
         sent = self._newest(name)
         if sent is not None and not _has_failed(sent):
             return
-        self._send(name, sent, retirement_data(order), act, is_behind=False)
+        data = retirement_data(order, self._words(order))
+        self._send(name, sent, data, act, is_behind=False)
+
+    def _words(self, order: Order) -> RetirementDetails | None:
+        """What the certificate shall show: the words of a public instruction that was given to us,
+        when they are those that the order binds."""
+        said = RegistryRequests(self._database).instruction("0x" + order.details_hash.hex())
+        if said is None or not said.is_public:
+            return None
+        words = details_of(said)
+        return words if words.hash == order.details_hash else None
 
     def _earmarked(self, digest: bytes, block: int) -> bool:
         return bool(self._ask("earmarked", (digest,), block))
@@ -270,8 +282,10 @@ def call_data(act: VenueAct) -> bytes:
     return exchange_calls.anchor(act.head, keys)
 
 
-def retirement_data(order: Order) -> bytes:
-    """The call that retires what is earmarked for a retire-on-fill order."""
+def retirement_data(order: Order, words: RetirementDetails | None) -> bytes:
+    """The call that retires what is earmarked for a retire-on-fill order; `words` it publishes."""
     if order.conditions & _RETIRES == 0:
         raise InvalidValue("conditions", order.conditions, "do not retire on fill")
-    return exchange_calls.complete_retirement(order)
+    if words is None:
+        return exchange_calls.complete_retirement(order)
+    return exchange_calls.complete_retirement_publicly(order, words)

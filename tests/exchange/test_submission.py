@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
 
+from backend.chain import abi
 from backend.chain.keys import KeyStore
 from backend.chain.signatures import NO_SIGNATURE
 from backend.domain.batches import compact_signature
@@ -23,13 +25,16 @@ from backend.domain.commands import (
     SetParticipant,
     VoidTrades,
 )
+from backend.domain.instructions import BeneficiaryKind, RetirementInstruction, UseCase
 from backend.domain.journal import decode_entry
 from backend.domain.orders import Conditions, Order, TimeInForce, account_of
+from backend.domain.retirements import details_of
 from backend.domain.venue_events import VoidReason
 from backend.errors import ChainBehind, JournalInconsistent
 from backend.exchange.submission import call_data
 from backend.exchange.watcher import Watch
 from backend.matching.engine import Engine
+from backend.store.registry_requests import RegistryRequests
 from backend.store.venue_acts import ActKind, ActState, VenueAct
 from tests.conftest import AnvilFactory
 from tests.exchange.live import KILOGRAMS, MONEY, PAYER, WATCHER, LiveVenue
@@ -102,6 +107,46 @@ def test_what_is_traded_withdrawn_and_retired_comes_to_the_chain_once(venue: Liv
     assert all(act.state is ActState.SETTLED for act in venue.acts())
     held, owed = venue.read("solvency", venue.money).values()
     assert held == owed == MONEY * len(venue.holders)
+
+
+def test_a_public_retirement_that_was_bought_shows_its_words_on_the_chain_a_private_one_its_hash(
+    venue: LiveVenue,
+) -> None:
+    submission = venue.submission()
+    public = RetirementInstruction(
+        "VCS", "Sample Ltd", BeneficiaryKind.ENTITY, "HK", UseCase.VOLUNTARY, "Other"
+    )
+    private = replace(public, is_public=False, salt=b"\7" * 32)
+    salt = b"\5" * 32
+    kept = RegistryRequests(venue.database)
+    hashes = []
+    for said, words in ((public, details_of(public)), (private, details_of(private, salt))):
+        kept.keep_instruction(said, words.hash)
+        hashes.append(words.hash)
+
+    async def scene() -> None:
+        async with venue.leading(), venue.watching() as watch:
+            async with venue.working(submission.advance, venue.sender.advance):
+                await venue.funded()
+                await venue.say(venue.order(venue.holders[0], SELL, 10))
+                for number, details in enumerate(hashes, 1):
+                    buyer = venue.holders[number]
+                    order = venue.order(buyer, BUY, 2, conditions=RETIRING, details_hash=details)
+                    await venue.say(order)
+                    await venue.once(lambda done=number: _done(venue, done, 0))
+            assert watch.stopped is None
+
+    asyncio.run(scene())
+    assert venue.read("total", venue.instrument) == KILOGRAMS - 4_000
+    shown = venue.rpc.call(
+        "eth_getLogs",
+        {
+            "address": venue.deployment["CarbonCredits"],
+            "fromBlock": "0x0",
+            "topics": [abi.topic("CarbonCredits", "RetirementDetailsPublished")],
+        },
+    )
+    assert [public.hash.hex() in log["data"] for log in shown] == [True]
 
 
 def test_a_lone_withdrawal_and_a_pre_signed_order_settle_too(venue: LiveVenue) -> None:
