@@ -12,7 +12,8 @@ from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
 from backend.errors import ChainUnavailable, NotAuthorised
 from backend.store.custody import Approval, Custody
-from backend.store.database import Database
+from backend.store.database import Connection, Database
+from backend.store.queries.reading import chain_head
 from backend.store.transactions import PostgresTransactionLog
 
 
@@ -54,9 +55,14 @@ class Services:
         """The day of the newest chain block, in UTC."""
         return datetime.fromtimestamp(self.chain_time(), UTC).date()
 
-    def final_number(self) -> int:
-        """The newest chain block that no reorganisation will take back."""
-        return max(self.contracts.rpc.block_number() - self.confirmations, 0)
+    def final_number(self, connection: Connection) -> int:
+        """The newest indexed chain block that no reorganisation will take back.
+
+        Counted from the index's own head, and read in one snapshot with what it shall hold for:
+        after a reorganisation the chain's head says nothing of rows that the index still has of
+        the chain blocks that were replaced.
+        """
+        return max(chain_head(connection).number - self.confirmations, 0)
 
     @property
     def trust(self) -> str:

@@ -26,13 +26,16 @@ class CertificateFlow:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def discover(self, final_block: int) -> int:
+    def discover(self) -> int:
         """Take up certificates of final chain blocks; returns how many were new."""
+        with self._parts.database.read() as connection:
+            final = self._parts.services.final_number(connection)
+            found = [
+                (number, *consumed.consumed_by(connection, number))
+                for number in consumed.new_certificates(connection, final)
+            ]
         with self._parts.database.begin() as connection:
-            found = consumed.new_certificates(connection, final_block)
-            for certificate_id in found:
-                class_id, pieces = consumed.consumed_by(connection, certificate_id)
-                tonnes = sum(piece.span.tonnes for piece in pieces)
+            for certificate_id, class_id, pieces in found:
                 add_flow(
                     connection,
                     CERTIFICATE,
@@ -40,9 +43,9 @@ class CertificateFlow:
                     "pending",
                     {},
                     class_id=class_id,
-                    tonnes=tonnes,
+                    tonnes=sum(piece.span.tonnes for piece in pieces),
                 )
-            return len(found)
+        return len(found)
 
     def look_again(self, class_id: int) -> None:
         """Certificates of a class that had failed go on: something was made good or confirmed."""
@@ -52,8 +55,8 @@ class CertificateFlow:
 
     def advance(self, flow: Flow) -> None:
         """Plan what can be retired by now; ends when every tonne is settled, or is stuck."""
-        final = self._parts.services.final_number()
         with self._parts.database.begin() as connection:
+            final = self._parts.services.final_number(connection)
             class_id, pieces = consumed.consumed_by(connection, int(flow.id))
             settled = consumed.settled_runs(connection, class_id)
             spans = [(piece.span.first, piece.span.end) for piece in pieces]

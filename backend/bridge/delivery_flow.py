@@ -36,6 +36,8 @@ class OnChain:
     phase: Phase
     periods: Periods
     broken: bool
+    #: Class, first position and tonnes: what its number stands for.
+    what: tuple[int, int, int]
 
 
 class DeliveryFlow:
@@ -46,10 +48,12 @@ class DeliveryFlow:
         self._permits = permits
         self._periods: Periods | None = None
 
-    def discover(self, final_block: int) -> int:
+    def discover(self) -> int:
         """Take up requests of final chain blocks; returns how many were new."""
+        with self._parts.database.read() as connection:
+            final = self._parts.services.final_number(connection)
+            found = delivering.new_requests(connection, final)
         with self._parts.database.begin() as connection:
-            found = delivering.new_requests(connection, final_block)
             for one in found:
                 add_flow(
                     connection,
@@ -66,7 +70,7 @@ class DeliveryFlow:
                     tonnes=one.serials.tonnes,
                     deadline=one.deadline,
                 )
-            return len(found)
+        return len(found)
 
     def on_chain(self, delivery_id: str) -> OnChain:
         """State and times by the contract itself."""
@@ -82,6 +86,7 @@ class DeliveryFlow:
             phase,
             self._periods,
             bool(found["broken"]),
+            (found["classId"], found["firstPosition"], found["tonnes"]),
         )
 
     def advance(self, flow: Flow, custodian: Key | None) -> None:
@@ -89,7 +94,9 @@ class DeliveryFlow:
         now = self.on_chain(flow.id)
         state = now.phase.state
         begins = state in (State.REQUESTED, State.BEGUN, State.DISPATCHED)
-        if begins and flow.content.get("statement"):
+        if now.what != (flow.class_id, flow.first_position, flow.tonnes):
+            self._is_another(flow, now)
+        elif begins and flow.content.get("statement"):
             self._follow_statement(flow)
         elif state is State.FINALISED:
             self._parts.flows.move(flow, "finalised", ended=True)
@@ -102,6 +109,17 @@ class DeliveryFlow:
             self._begin(flow, now, custodian)
         elif state in (State.BEGUN, State.DISPATCHED):
             self._transfer(flow, now, custodian)
+
+    def _is_another(self, flow: Flow, now: OnChain) -> None:
+        """A reorganisation deeper than what counts as final gave its number to another request."""
+        class_id, first, tonnes = now.what
+        said = (
+            f"delivery {flow.id} was taken up as {flow.tonnes} t of class {flow.class_id} at "
+            f"{flow.first_position}; the chain has {tonnes} t of class {class_id} at {first} now"
+        )
+        evidence = {"class_id": str(class_id), "first_position": str(first), "tonnes": str(tonnes)}
+        self._parts.report(flow, "delivery-replaced", "", said, evidence)
+        self._parts.flows.wait(flow, SLOW_SECONDS, "the chain has another request of its number")
 
     def _wait_for_holder(self, flow: Flow, reason: str) -> None:
         if flow.state == "rejected":
@@ -199,8 +217,8 @@ class DeliveryFlow:
     # ── at the registry ──────────────────────────────────────────────────────────────────────
 
     def _transfer(self, flow: Flow, now: OnChain, custodian: Key | None) -> None:
-        final = self._parts.services.final_number()
         with self._parts.database.read() as connection:
+            final = self._parts.services.final_number(connection)
             begun = delivering.is_begun(connection, int(flow.id), final)
         if not begun:
             self._parts.flows.wait(flow, POLL_SECONDS, "begun, and not yet final")

@@ -42,7 +42,6 @@ from backend.store.queries.backing import (
     registered_parts,
 )
 from backend.store.queries.lookup import position_map
-from backend.store.queries.reading import chain_head
 from backend.store.reserve_trees import ReserveTrees, StoredTrees, newest_recorded
 from backend.store.statements import Statement, StatementState
 
@@ -125,12 +124,9 @@ class ReserveKeeper:
     def build(self, held: Held | None = None) -> Built:
         """A report over what is live now, or over `held`, and the newest final chain block."""
         held = held or self._holdings.now(self._services.chain_time())
-        final = self._services.final_number()
         exchange = self._services.contracts.deployment["Exchange"]
         with self._services.database.read() as connection:
-            indexed = chain_head(connection).number
-            if indexed < final:
-                final = indexed
+            final = self._services.final_number(connection)
             known = backing_at(connection, final)
             live, unknown = _by_class(connection, held, known)
             owed = Liabilities.of(liabilities_at(connection, final, exchange))

@@ -98,9 +98,8 @@ class Bridge:
             with self.services.database.begin() as connection:
                 record_trusts(connection, self._trusts)
             self._trusts = ()
-        final = self.services.final_number()
-        self.certificates.discover(final)
-        self.deliveries.discover(final)
+        self.certificates.discover()
+        self.deliveries.discover()
 
     def open_flows(self) -> list[tuple[str, str]]:
         """(kind, id) of everything that has not ended and is due: the sweeper's list."""

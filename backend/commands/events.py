@@ -201,8 +201,8 @@ def convert(
 
 def pro_rata(context: Context, class_id: int, tonnes: int) -> tuple[int, Liabilities]:
     """The final chain block and what each holder of then gets, in kilograms; the sum is exact."""
-    block = min(context.bridge.services.final_number(), context.indexed_number())
     with context.database.read() as connection:
+        block = context.bridge.services.final_number(connection)
         return block, shares_at(connection, class_id, block, tonnes)
 
 

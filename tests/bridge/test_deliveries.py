@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from backend.bridge.certificates import CertificateFlow
+from backend.bridge.delivery_flow import DeliveryFlow
 from backend.domain.capabilities import QUESTIONS
 from backend.domain.deliveries import Refund, State
 from backend.domain.registry_requests import SerialRange
@@ -41,6 +43,39 @@ def test_l2_what_was_delivered_leaves_the_register_and_is_minted_again_when_depo
     assert desk.deposit(serials, holder=1).state == "minted"
     assert desk.balance(1) == 5_000
     assert desk.at_registry("live") == [Interval(VCS, 1, 20)]
+
+
+def test_l8_what_is_final_is_told_by_the_index_and_not_by_a_chain_that_has_gone_on(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 20))
+    services = replace(scene.bridge.parts.services, confirmations=2)
+    parts = replace(scene.bridge.parts, services=services)
+    deliveries, certificates = DeliveryFlow(parts, scene.bridge.permits), CertificateFlow(parts)
+    desk.deliver(5, stepping=False)
+    who = scene.world.holders[0]
+    scene.world.send_all([scene.world.retire(who, desk.class_id, 1_000)])
+    scene.indexer.advance()
+    # Chain blocks that the index has not seen: who knows which of its own they replaced.
+    scene.world.rpc.call("anvil_mine", 5)
+    assert (deliveries.discover(), certificates.discover()) == (0, 0)
+    scene.indexer.advance()
+    assert (deliveries.discover(), certificates.discover()) == (1, 1)
+
+
+def test_l8_a_number_that_stands_for_another_request_by_now_is_left_alone_and_reported(
+    scene: Scene, desk: Desk
+) -> None:
+    desk.deposit(desk.issue(1, 20))
+    number = desk.deliver(5, stepping=False)
+    scene.indexer.advance()
+    scene.bridge.discover()
+    held = scene.bridge.parts.flows.get("delivery", number)
+    stale = replace(held, first_position=7)
+    scene.bridge.deliveries.advance(stale, scene.world.keys["custodian"])
+    scene.sender.advance()
+    assert delivery(scene, number) is State.REQUESTED
+    assert breaks_of(scene, desk) == ["delivery-replaced"]
 
 
 def test_l8_a_delivery_that_the_recipient_rejects_is_refunded_on_the_same_serials(
@@ -108,7 +143,7 @@ def test_l8_a_delivery_whose_serials_the_registry_retired_itself_is_rejected_and
     desk.deposit(desk.issue(1, 10))
     # The worker has not seen the request yet when the registry chooses its serials for a
     # retirement that was asked of others.
-    monkeypatch.setattr(scene.bridge.deliveries, "discover", lambda final: 0)
+    monkeypatch.setattr(scene.bridge.deliveries, "discover", lambda: 0)
     number = desk.deliver(5)
     if begun:
         custodian = scene.world.keys["custodian"]
