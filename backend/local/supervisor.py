@@ -127,8 +127,8 @@ class Supervisor:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
-            self._end_leftovers()
-            require_free_ports(self.settings, self.plan)
+            killed = self._end_leftovers()
+            require_free_ports(self.settings, self.plan, after_kill=killed)
             if fresh:
                 self._set_aside("as asked")
             self._watchdog = Watchdog()
@@ -155,19 +155,19 @@ class Supervisor:
 
     # ----------------------------------------------------------------------------- the start
 
-    def _end_leftovers(self) -> None:
+    def _end_leftovers(self) -> bool:
+        """End what a killed run left; whether there was one."""
         left = run_file.read(self.home)
-        if left is None:
-            run_file.remove(self.home)
-            return
         ended = []
-        for name, identity in reversed(left.processes.items()):
+        for name, identity in reversed(left.processes.items() if left else ()):
             number = signal.SIGINT if name == "postgres" else signal.SIGTERM
             if end_leftover(identity, number=number):
                 ended.append(f"{name} ({identity.pid})")
-        what = "ended what it left: " + ", ".join(ended) if ended else "nothing of it still runs"
-        self._say(f"The last run (process {left.supervisor.pid}) was killed; {what}.")
+        if left is not None:
+            what = ", ".join(ended) or "nothing"
+            self._say(f"The last run (process {left.supervisor.pid}) was killed; ended: {what}.")
         run_file.remove(self.home)
+        return left is not None
 
     def _start_all(self) -> None:
         self._start_embedded()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,12 @@ import pytest
 
 from backend.errors import LocalError
 from backend.local import binaries, shelter
+from backend.local.plan import default_plan
+from backend.local.ports import require_free_ports
 from backend.local.processes import Child, User, end_leftover, identify, spawn, wait_until
 from backend.local.watchdog import follow
 from backend.local.watched import QUICK_FAILURES, QUICK_SECONDS, OwnService, Watched
+from backend.settings import Settings
 from tests.local.supervised import eventually, stand_in
 
 pytestmark = pytest.mark.integration
@@ -105,3 +110,17 @@ def test_a_finished_child_is_not_alive_and_keeps_its_status(tmp_path: Path) -> N
     assert child.returncode == 3
     assert identify(child.pid) is None
     assert identify(os.getpid()) is not None
+
+
+def test_a_port_that_a_killed_run_still_holds_is_waited_for_another_programs_is_refused() -> None:
+    settings = Settings.from_environment(chain_url="http://127.0.0.1:1")
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        plan = default_plan(api_port=holder.getsockname()[1])
+        with pytest.raises(LocalError, match="CAUSEWAY_API_PORT"):
+            require_free_ports(settings, plan, after_kill=False)
+        leaving = threading.Timer(0.5, holder.close)
+        leaving.start()
+        require_free_ports(settings, plan, after_kill=True)
+        leaving.join()

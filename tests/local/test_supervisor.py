@@ -155,7 +155,7 @@ def test_the_state_of_a_killed_run_is_recognised_and_no_foreign_process_is_touch
     (home / "run.json").write_text(json.dumps(left))
     with supervised(home) as again:
         again.wait_for(RUNNING)
-        assert "was killed; nothing of it still runs" in again.output
+        assert "was killed; ended: nothing" in again.output
 
 
 def test_a_leftover_of_a_killed_run_is_ended(home: Path) -> None:
