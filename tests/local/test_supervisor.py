@@ -170,7 +170,7 @@ def test_a_leftover_of_a_killed_run_is_ended(home: Path) -> None:
     (home / "run.json").write_text(json.dumps(left))
     with supervised(home) as again:
         again.wait_for(RUNNING)
-        assert f"ended what it left: worker ({pid})" in again.output
+        assert f"ended: worker ({pid})" in again.output
     assert os.waitpid(pid, 0)[0] == pid
 
 
