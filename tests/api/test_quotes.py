@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import time
 from collections.abc import Iterator
@@ -206,6 +207,64 @@ def test_a_delivery_is_of_one_block_and_without_a_chain_its_fee_is_not_known(sce
 )
 def test_what_does_not_exist_has_no_cost(scene: Scene, action: str, query: dict[str, str]) -> None:
     assert scene.client.get(f"/v1/quotes/{action}", params=query).status_code == 404
+
+
+def page(client: httpx.Client, path: str, language: str = "en", **asked: Any) -> str:
+    query = {"class": str(INSTRUMENT), "asset": ASSET, **asked}
+    answer = client.get(path, params=query, headers={"Accept-Language": language})
+    assert answer.status_code == 200, answer.text
+    # An old one that a browser brings back would look as if it held.
+    assert answer.headers["cache-control"] == "no-store"
+    return html.unescape(answer.text)
+
+
+def test_the_quote_page_is_whole_without_a_script_and_a_wallet(scene: Scene) -> None:
+    shown = page(scene.charging, "/quote", action="buy-and-retire", amount="3")
+    found = purchase(scene.charging, 3, "buy-and-retire")["data"]
+    # The contract of the money cannot be asked here, so it goes by its address in base units.
+    for part in found["parts"][:2]:
+        assert f"{int(part['amount']):,} {ASSET[:6]}…{ASSET[-4:]}" in shown
+    assert f'data-worst-price="{found["purchase"]["worst_price"]}"' in shown
+    assert "0.20 % of each of 2 fills, rounded down" in shown
+    assert "The programme's fee: retirement" in shown
+    assert "In all, as far as it is known" in shown
+    assert "settlement 5 min + at the registry 5 h, as the custody file promises" in shown
+    assert "borne by the operator" not in shown
+    assert "borne by the operator" in page(
+        scene.client, "/quote/lines", action="buy-and-retire", amount="3"
+    )
+
+
+def test_a_tonne_that_stays_open_says_so_in_the_readers_language(scene: Scene) -> None:
+    asked = {"action": "retire", "amount": "2150", "unit": "kg"}
+    for language, words in (
+        ("en", "0.150 t of it when the tonne closes"),
+        ("zh-HK", "其中 0.150 t 待該噸湊滿後可見"),
+        ("zh-CN", "其中 0.150 t 待该吨凑满后可见"),
+    ):
+        assert words in page(scene.client, "/quote/lines", language, **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"action": "buy", "amount": "10"}, "10 t asked, 9 t on offer."),
+        ({"action": "deliver", "amount": "5"}, "5 t asked, 4 t can be delivered at once"),
+        ({"action": "retire", "amount": "99"}, "99,000 kg asked, 24,200 kg can be retired"),
+        ({"action": "buy", "amount": "1.5"}, "is not whole tonnes"),
+        ({"action": "buy", "amount": "<b>"}, "is not a number with a unit"),
+        ({"action": "buy", "amount": "1", "asset": "money"}, "is not an address of 20 bytes"),
+        ({"action": "buy", "amount": "1", "class": "7"}, "no instrument has the id 7"),
+        ({"action": "lend", "amount": "1"}, "is not one of buy, retire"),
+    ],
+)
+def test_why_there_is_no_quote_is_said_in_words(
+    scene: Scene, asked: dict[str, str], words: str
+) -> None:
+    for path in ("/quote", "/quote/lines"):
+        shown = page(scene.client, path, **asked)
+        assert words in shown
+        assert "data-valid-until" not in shown
 
 
 def test_both_clients_of_python_read_the_same_quotes(scene: Scene) -> None:
