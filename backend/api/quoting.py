@@ -41,7 +41,7 @@ from backend.registries.fee_schedules import fee_schedules
 from backend.store.queries import market
 from backend.store.queries.classes import get_class
 from backend.store.queries.market import VenueHead
-from backend.store.queries.reading import ChainHead, Connection, deployment
+from backend.store.queries.reading import Connection, deployment
 from backend.store.queries.upcoming import consumption, upcoming
 
 CONTRACT = "Deliveries"
@@ -65,10 +65,8 @@ class Quoter:
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
     ) -> TotalCost:
         """Tonnes of an instrument from the book as it stands."""
-        purchase, venue = self._purchase(db, head, instrument, asset, tonnes)
-        return total_cost(
-            Action.BUY, instrument, self.now, self.valid_seconds, purchase=purchase, venue=venue
-        )
+        purchase, _ = self._purchase(db, head, instrument, asset, tonnes)
+        return total_cost(Action.BUY, instrument, self.now, self.valid_seconds, purchase=purchase)
 
     def buy_and_retire(
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
@@ -86,7 +84,7 @@ class Quoter:
             charges=self._retirement(get_class(db, instrument).programme, tonnes),
         )
 
-    def retire(self, db: Connection, head: ChainHead, class_id: int, kilograms: int) -> TotalCost:
+    def retire(self, db: Connection, class_id: int, kilograms: int) -> TotalCost:
         """Kilograms that one holds. Raises ProgrammeForbids where nobody may retire them."""
         programme = get_class(db, class_id).programme
         taking = taking_of(*consumption(db, class_id, kilograms))
@@ -100,12 +98,7 @@ class Quoter:
         )
 
     def deliver(
-        self,
-        db: Connection,
-        head: ChainHead,
-        class_id: int,
-        tonnes: int,
-        terms: DeliveryTerms | None,
+        self, db: Connection, class_id: int, tonnes: int, terms: DeliveryTerms | None
     ) -> TotalCost:
         """Whole tonnes to a registry account. Raises ProgrammeForbids where they cannot leave."""
         programme = get_class(db, class_id).programme

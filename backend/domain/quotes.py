@@ -13,6 +13,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
+from eth_utils.address import to_checksum_address
+
 from backend.domain.deliveries import BEGIN_MARGIN, Periods
 from backend.domain.fees import Occasion, Schedule, Volume
 from backend.domain.fees import quote as programme_quote
@@ -47,6 +49,8 @@ class Unit(StrEnum):
     MILL = "mill"
 
 
+#: Offers that one quote looks at: anybody may ask for one.
+MOST_OFFERS: Final = 10_000
 #: Steps between the quote's end and the registry's page, by name.
 SETTLEMENT: Final = "settlement-window"
 AT_REGISTRY: Final = "at-registry"
@@ -219,9 +223,10 @@ class TotalCost:
         """What the holder pays, currency by currency: none is converted into another."""
         sums: dict[tuple[str, Unit], int] = {}
         for part in self.parts:
-            if part.payer is Payer.HOLDER and part.currency is not None:
-                key = part.currency, part.unit
-                sums[key] = sums.get(key, 0) + (part.amount or 0)
+            if part.payer is Payer.OPERATOR or part.currency is None or part.amount is None:
+                continue
+            key = part.currency, part.unit
+            sums[key] = sums.get(key, 0) + part.amount
         return tuple(Total(*key, amount) for key, amount in sums.items())
 
     @property
@@ -277,13 +282,17 @@ def walk(offers: Iterable[Offer], asset: int, tonnes: int, venue: Venue, time: i
     matcher meets them, each fill with a fee of its own, rounded down.
 
     An offer that has expired, or whose own cap is below the maker's fee, is passed over as the
-    matcher ends it. Offers of the buyer's own are not known here. Raises InvalidValue for tonnes
-    that no order may have, NotEnough when the book does not fill it.
+    matcher ends it. Offers of the buyer's own, and of accounts whose admission has lapsed since the
+    last command, are not known here. Raises InvalidValue for tonnes that no order may have or that
+    meet more than MOST_OFFERS, NotEnough when the book does not fill it.
     """
     _require_tonnes(tonnes, MAX_QUANTITY)
     levels: list[Level] = []
     left = tonnes
-    for offer in offers:
+    for number, offer in enumerate(offers):
+        if number == MOST_OFFERS:
+            rule = f"meets more than {MOST_OFFERS} offers: ask for less at once"
+            raise InvalidValue("tonnes", tonnes, rule)
         if offer.expiry < time or offer.max_fee_bps < venue.maker_fee_bps:
             continue
         taken = min(left, offer.tonnes)
@@ -303,7 +312,7 @@ def walk(offers: Iterable[Offer], asset: int, tonnes: int, venue: Venue, time: i
 
 
 def _venue_parts(purchase: Purchase) -> list[Part]:
-    currency = asset_address(purchase.asset)
+    currency = _address(purchase.asset)
     fills = sum(one.fills for one in purchase.levels)
     prices = " + ".join(f"{one.tonnes} t × {one.price}" for one in purchase.levels[:5])
     more = f" + {len(purchase.levels) - 5} more prices" if len(purchase.levels) > 5 else ""
@@ -367,7 +376,7 @@ def delivery_parts(terms: DeliveryTerms | None) -> tuple[Part, ...]:
     if not terms.fee_amount:
         return ()
     how = "for one request, whatever its tonnes; a refund does not give it back"
-    currency = asset_address(terms.fee_asset)
+    currency = _address(terms.fee_asset)
     return (Part(name, currency, Unit.BASE_UNIT, terms.fee_amount, payer, how),)
 
 
@@ -380,6 +389,11 @@ def delivery_steps(terms: DeliveryTerms | None) -> tuple[Step, ...]:
         Step(BEGIN, terms.periods.request - BEGIN_MARGIN, source),
         Step(TRANSFER, terms.periods.transfer, source),
     )
+
+
+def _address(asset: int) -> str:
+    """As every answer names a settlement asset: with its checksum (EIP-55)."""
+    return to_checksum_address(asset_address(asset))
 
 
 def _require_tonnes(tonnes: int, most: int) -> None:

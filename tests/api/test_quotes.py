@@ -120,7 +120,7 @@ def test_l11_a_purchase_costs_what_the_matcher_charges(scene: Scene, tonnes: int
     assert sum(one.taker_fee for one in fills) == fee
     parts = {one["name"]: one["amount"] for one in answer["data"]["parts"]}
     assert parts == {"credits": str(notional), "exchange-fee": str(fee)}
-    total = {"currency": ASSET.lower(), "unit": "base-unit", "amount": str(notional + fee)}
+    total = {"currency": ASSET, "unit": "base-unit", "amount": str(notional + fee)}
     assert answer["data"]["totals"] == [total]
     assert sum(int(one["fills"]) for one in found["levels"]) == len(fills)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.unit
 
 NOW, VALID = 1_800_000_000, 60
 ASSET = 0xAAAA
-ADDRESS = f"0x{ASSET:040x}"
+ADDRESS = to_checksum_address(f"0x{ASSET:040x}")
 ON = date(2026, 11, 29)
 BOUGHT = Purchase(ASSET, 3, (Level(100, 2, 1, 1), Level(101, 1, 1, 0)), 50, 50)
 VENUE = Venue(10, 50, 600)
@@ -82,6 +83,12 @@ def test_a_programme_without_a_schedule_has_one_line_without_an_amount() -> None
     (line,) = found.parts
     assert (line.name, line.amount, line.currency) == ("GS:retirement", None, None)
     assert "no fee schedule of GS" in line.how
+    assert (found.totals, found.is_complete) == ((), False)
+
+
+def test_what_nobody_knows_is_in_no_total() -> None:
+    found = retiring(programme("VCS", Occasion.RETIREMENT, Payer.HOLDER), whole_tonnes(1))
+    assert [(one.currency, one.amount) for one in found.parts] == [("USD", None)]
     assert (found.totals, found.is_complete) == ((), False)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backend.domain.commands import SetFees, SetParticipant
 from backend.domain.orders import Account, Conditions, TimeInForce
-from backend.domain.quotes import Offer, Purchase, walk
+from backend.domain.quotes import MOST_OFFERS, Offer, Purchase, walk
 from backend.domain.quotes import Venue as Charging
 from backend.domain.venue_events import Reason
 from backend.errors import InvalidValue, NotEnough
@@ -107,3 +107,10 @@ def test_each_fill_of_a_level_has_a_fee_of_its_own() -> None:
 def test_tonnes_that_no_order_may_have_are_not_quoted(tonnes: int) -> None:
     with pytest.raises(InvalidValue):
         quoted(Venue(), tonnes)
+
+
+def test_a_quote_looks_at_so_many_offers_and_no_more() -> None:
+    book, venue = [Offer(100, 1, 100, 9)] * (MOST_OFFERS + 1), Charging(10, 20, 300)
+    assert walk(book, HKD, MOST_OFFERS, venue, 0).tonnes == MOST_OFFERS
+    with pytest.raises(InvalidValue):
+        walk(book, HKD, MOST_OFFERS + 1, venue, 0)

@@ -57,7 +57,7 @@ async def quote_retiring(request: Request, query: Annotated[RetireQuery, Query()
         request,
         query,
         QuoteModel,
-        lambda db, head: quoter.retire(db, head, query.class_id, query.kilograms),
+        lambda db, head: quoter.retire(db, query.class_id, query.kilograms),
         private=True,
     )
 
@@ -70,6 +70,6 @@ async def quote_delivering(request: Request, query: Annotated[DeliverQuery, Quer
         request,
         query,
         QuoteModel,
-        lambda db, head: quoter.deliver(db, head, query.class_id, query.tonnes, terms),
+        lambda db, head: quoter.deliver(db, query.class_id, query.tonnes, terms),
         private=True,
     )

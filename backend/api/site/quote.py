@@ -132,8 +132,8 @@ async def _answer(request: Request, asked: Asked) -> tuple[Shown | None, str]:
         cost, as_of = await _quote(request, texts, asked)
     except (RuleError, NotFound) as error:
         return None, _refusal(texts, asked, error)
-    money = {f"0x{key:040x}": one for key, one in (await money_of(request, _assets(cost))).items()}
-    return _shown(texts, cost, money, as_of), ""
+    money = (await money_of(request, _assets(cost))).values()
+    return _shown(texts, cost, {one.address: one for one in money}, as_of), ""
 
 
 async def _quote(request: Request, texts: Texts, asked: Asked) -> tuple[TotalCost, str]:
@@ -143,9 +143,7 @@ async def _quote(request: Request, texts: Texts, asked: Asked) -> tuple[TotalCos
     class_id, kilograms = _number(asked.class_id), parse_kilograms(asked.amount + asked.unit)
     if action is Action.RETIRE:
         services = services_of(request)
-        head, found = await services.read(
-            lambda db, head: quoter.retire(db, head, class_id, kilograms)
-        )
+        head, found = await services.read(lambda db, head: quoter.retire(db, class_id, kilograms))
         return found, texts("common.as_of", number=texts.number(head.number))
     tonnes, rest = divmod(kilograms, KILOGRAMS_PER_TONNE)
     if rest:
@@ -153,7 +151,7 @@ async def _quote(request: Request, texts: Texts, asked: Asked) -> tuple[TotalCos
     if action is Action.DELIVER:
         terms = await delivery_terms(request)
         head, found = await services_of(request).read(
-            lambda db, head: quoter.deliver(db, head, class_id, tonnes, terms)
+            lambda db, head: quoter.deliver(db, class_id, tonnes, terms)
         )
         return found, texts("common.as_of", number=texts.number(head.number))
     asset = int.from_bytes(account_of(asked.asset), "big")
