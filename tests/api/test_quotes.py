@@ -225,7 +225,7 @@ def test_the_quote_page_is_whole_without_a_script_and_a_wallet(scene: Scene) -> 
     for part in found["parts"][:2]:
         assert f"{int(part['amount']):,} {ASSET[:6]}…{ASSET[-4:]}" in shown
     assert f'data-worst-price="{found["purchase"]["worst_price"]}"' in shown
-    assert "0.20 % of each of 2 fills, rounded down" in shown
+    assert "0.20 % of each fill, rounded down; fills: 2" in shown
     assert "The programme's fee: retirement" in shown
     assert "In all, as far as it is known" in shown
     assert "settlement 5 min + at the registry 5 h, as the custody file promises" in shown

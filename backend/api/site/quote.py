@@ -251,11 +251,11 @@ def _label(texts: Texts, cost: TotalCost, part: Part, money: dict[str, Money]) -
 
 
 def _visible(texts: Texts, seen: Visibility) -> tuple[str, str]:
-    """The date, and the steps that lead to it."""
+    """The date, rounded up to the minute that is shown, and the steps that lead to it."""
     if seen.at_latest is None:
         return texts("quote.no_date"), ""
     steps = " + ".join(_step(texts, one) for one in seen.steps)
-    return texts.moment(seen.at_latest), texts("quote.steps", steps=steps)
+    return texts.moment(-(-seen.at_latest // 60) * 60), texts("quote.steps", steps=steps)
 
 
 def _step(texts: Texts, step: Step) -> str:

@@ -4,4 +4,4 @@ import { countDown } from "./quotes.js";
 
 const place = document.getElementById("quoted");
 // From when the page was asked for: rather too soon expired than too late.
-if (place) countDown(place, performance.timeOrigin, () => location.reload());
+if (place) countDown(place, Date.now() - performance.now(), () => location.reload());

@@ -32,6 +32,8 @@ export function countDown(place: HTMLElement, asked: number, again: () => void):
     }
     clearInterval(timer);
     lines.dataset["state"] = "expired";
+    // A price that has expired is no limit to offer.
+    for (const offered of lines.querySelectorAll("button")) offered.remove();
     const button = make(
       "button",
       { type: "button", class: "plain small", click: again },
