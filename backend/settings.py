@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     #: Fees of matches in basis points of notional; the contract refuses more than 100.
     maker_fee_bps: int = Field(default=10, ge=0, le=100)
     taker_fee_bps: int = Field(default=20, ge=0, le=100)
+    #: How long a total-cost quote holds before it has to be asked for again.
+    quote_seconds: int = Field(default=60, ge=5, le=3_600)
     #: Immutables of the Exchange that `causeway deploy` makes: how long a match may wait for its
     #: settlement, and how far it may be ahead of the chain.
     window_seconds: int = Field(default=600, ge=10, le=86_400)

@@ -23,6 +23,7 @@ ENTRIES = (
     "alerts",
     "retire",
     "deliver",
+    "quote",
     "certificate",
     "operator",
 )

@@ -39,6 +39,7 @@ PAGES: Final = (
     "/explore?q=VCS",
     "/retire",
     "/deliver",
+    "/quote",
     "/proof",
     "/join",
     "/operator",

@@ -29,6 +29,7 @@ from backend.api.routes import (
     market,
     operator,
     programmes,
+    quotes,
     registry,
     retirements,
     sandbox,
@@ -72,6 +73,7 @@ _TAGS = [
     {"name": "trace", "description": "From a serial to its certificate, and back."},
     {"name": "registry", "description": "What the off-chain registries' exports say."},
     {"name": "market", "description": "The venue: rules, markets, books, trades."},
+    {"name": "quotes", "description": "What it costs in all, and until when the answer holds."},
     {"name": "venue accounts", "description": "What an account has and did at the venue."},
     {"name": "orders", "description": "Signed orders, cancels and withdrawals to the venue."},
     {"name": "operator", "description": "Signatures, tasks and decisions of those with a role."},
@@ -127,6 +129,7 @@ def create_app(
     app.state.gateway, app.state.hub, app.state.streams = gateway, Hub(gateway, opened), 0
     app.state.webhook_private = settings.webhooks_may_be_private
     app.state.custody = load_custody(settings.custody)
+    app.state.quote_seconds = settings.quote_seconds
     app.state.sign_in_domains = session.sign_in_domains(settings)
     errors.install(app)
     trouble.install(app)
@@ -152,6 +155,7 @@ def _include_routes(app: FastAPI, playground: Sandbox | None) -> None:
         operator,
         session,
         market,
+        quotes,
         venue_accounts,
         settlements,
         webhooks,

@@ -74,6 +74,13 @@ class Calls:
         found = yield from self.get(f"{market(instrument, asset)}/book", query)
         return {"seq": found["seq"], **found["data"]}
 
+    def quote(self, action: str, query: Mapping[str, Any]) -> Flow[Any]:
+        wanted = dict(query)
+        if isinstance(wanted.get("asset"), int):
+            wanted["asset"] = asset_address(wanted["asset"])
+        found = yield from self.get(f"/v1/quotes/{quote(action, safe='')}", wanted)
+        return {name: value for name, value in found.items() if name != "data"} | found["data"]
+
     def health(self) -> Flow[Any]:
         return asked(Request("GET", "/v1/health", well=(200, 503)))
 

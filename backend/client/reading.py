@@ -68,6 +68,16 @@ class Client:
         found: Data = self.run(self.calls.book(instrument, asset, query))
         return found
 
+    def quote(self, action: str, **query: Any) -> Data:
+        """What it costs in all, until when that holds, and by when the registry shows it.
+
+        `action` with its query: `buy` and `buy-and-retire` with `instrument`, `asset`, `tonnes`;
+        `retire` with `class_id`, `kilograms`; `deliver` with `class_id`, `tonnes`. `seq` or `head`
+        says what it was computed from. Raises NotEnough with `asked` and `available`.
+        """
+        found: Data = self.run(self.calls.quote(action, query))
+        return found
+
     def trades(self, instrument: int, asset: int | str, **query: Any) -> list[Data]:
         """The tape of a market, the newest first."""
         path = f"{market(instrument, asset)}/trades"
@@ -159,6 +169,11 @@ class AsyncClient:
     async def book(self, instrument: int, asset: int | str, **query: Any) -> Data:
         """As Client.book."""
         found: Data = await self.run(self.calls.book(instrument, asset, query))
+        return found
+
+    async def quote(self, action: str, **query: Any) -> Data:
+        """As `Client.quote`."""
+        found: Data = await self.run(self.calls.quote(action, query))
         return found
 
     async def trades(self, instrument: int, asset: int | str, **query: Any) -> list[Data]:

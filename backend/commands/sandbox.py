@@ -197,6 +197,24 @@ def shortfall(
         _tell(as_json, done, f"{tonnes} t of class {credit_class} are short")
 
 
+@sandbox_app.command("stale")
+def stale(as_json: bool = JSON_OPTION) -> None:
+    """The reserve report is too old for mints: its registry is closed, and time goes past it."""
+    _age(True, as_json)
+
+
+@sandbox_app.command("fresh")
+def fresh(as_json: bool = JSON_OPTION) -> None:
+    """The registry is open again, and the worker makes the reserve report that is due."""
+    _age(False, as_json)
+
+
+def _age(is_stale: bool, as_json: bool) -> None:
+    with reporting(as_json), Context.load(as_json) as context:
+        done = _ask(context, "PUT", "reserve", {"stale": is_stale})
+        _tell(as_json, done, f"the reserve report is {'stale' if is_stale else 'fresh'}")
+
+
 @sandbox_app.command("time")
 def jump(
     ahead: str = typer.Argument(help="Such as +11d, +3h, +90s; or Unix seconds."),

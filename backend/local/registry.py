@@ -12,6 +12,8 @@ from backend.registries.custody_file import sample_text
 
 #: The programme whose registry the simulator plays; the sample exports are its.
 PROGRAMME = "VCS"
+#: What the local deployment promises of it: an hour, for a simulator that answers in seconds.
+SERVICE_HOURS = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,6 @@ class LocalRegistry:
         document = json.loads(sample_text())
         for link in document["registries"]:
             if link["programme"] == PROGRAMME:
-                link |= {"channel": "http", "url": self.url}
+                link |= {"channel": "http", "url": self.url, "service_hours": SERVICE_HOURS}
         # Commands read it at any moment, also while a start writes it anew.
         write_atomically(self.custody_file, json.dumps(document, indent=2).encode() + b"\n", 0o644)

@@ -37,7 +37,9 @@ class Channel(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RegistryLink:
     """How the registry of one programme is reached. `token_variable`: the environment variable
-    that holds the token, never the token; `task_hours`: until when people should have done it.
+    that holds the token, never the token; `task_hours`: until when people should have done it;
+    `service_hours`: until when its API has done it at the latest, None when nobody promised that.
+    `fees_passed_on`: whether holders pay what the programme charges, else the operator does.
     """
 
     programme: str
@@ -45,6 +47,12 @@ class RegistryLink:
     url: str = ""
     token_variable: str = ""
     task_hours: int = 72
+    service_hours: int | None = None
+    fees_passed_on: bool = False
+
+    def latest_hours(self) -> int | None:
+        """Hours until what is asked is done at the registry; None when nothing says so."""
+        return self.task_hours if self.channel is Channel.MANUAL else self.service_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +143,18 @@ def _link(node: Node) -> RegistryLink:
         node.text("url", ""),
         node.text("token_variable", ""),
         node.number("task_hours", 72),
+        node.optional_number("service_hours"),
+        node.flag("fees_passed_on", False),
     )
     if (link.channel is Channel.HTTP) != bool(link.url):
         raise InvalidValue(f"{node.place}.url", link.url, "is given for http, and only for it")
-    if not 1 <= link.task_hours <= 8_760:
-        raise InvalidValue(f"{node.place}.task_hours", link.task_hours, "is not 1 … 8760")
+    for name in ("task_hours", "service_hours"):
+        hours = getattr(link, name)
+        if hours is not None and not 1 <= hours <= 8_760:
+            raise InvalidValue(f"{node.place}.{name}", hours, "is not 1 … 8760")
+    if link.channel is Channel.MANUAL and link.service_hours is not None:
+        rule = "is given for http alone: people have task_hours"
+        raise InvalidValue(f"{node.place}.service_hours", link.service_hours, rule)
     node.done()
     return link
 

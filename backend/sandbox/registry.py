@@ -89,13 +89,18 @@ class SimulatedRegistry:
             raise InvalidValue("mode", mode, f"is none of {', '.join(MODES)}")
         faults = self._asked("GET", "admin/faults")
         wanted = {"seed": 1, **MODES[mode]}
-        is_open, time = self.is_open, self.time
+        is_open = self.is_open
         changed = bool(faults != self._asked("PUT", "admin/faults", wanted))
         if is_open == (mode == "maintenance"):
-            windows = [[time, time + seconds]] if is_open else []
-            self._asked("PUT", "admin/maintenance", {"windows": windows})
+            self.close_until(self.time + seconds if is_open else 0)
             changed = True
         return changed
+
+    def close_until(self, second: int) -> None:
+        """Maintenance from now until this second of its clock; one that is past opens it."""
+        time = self.time
+        windows = [[time, second]] if second > time else []
+        self._asked("PUT", "admin/maintenance", {"windows": windows})
 
     def choose_serials(self, itself: bool) -> None:
         """Whether the registry retires serials of its own choice rather than those named."""

@@ -132,6 +132,37 @@ class Triggers:
             time.sleep(0.1)
         raise ServiceError("the registry's clock stands still: no report is younger than the last")
 
+    def stale_reserve(self, stale: bool) -> Effect:
+        """The newest reserve report is too old for mints, or a fresh one is on its way.
+
+        Nobody stops the worker, which goes on wanting to renew the report: its registry is closed,
+        so that no inventory can be had, and chain and registry jump past the report's greatest
+        age. Opened again, the worker makes the report that is due; `due` until it is recorded.
+        """
+        is_stale, is_open = self._is_stale(), self._registry.is_open
+        if not stale:
+            if is_stale and not is_open:
+                self._registry.close_until(0)
+            state = "due" if is_stale else "done"
+            return Effect(is_stale and not is_open, state=state, values={"stale": False})
+        reserve = self._machine.bridge.reserve
+        if not reserve.current().sequence:
+            raise Conflict("there is no reserve report yet that could grow stale")
+        if is_stale and not is_open:
+            return Effect(False, values={"stale": True})
+        # No report is as of a later second than the registry's when it closes: neither the newest
+        # nor one that is being signed.
+        self._registry.close_until(self._registry.time + LONGEST_JUMP)
+        past = self._registry.time + reserve.max_age() + 1
+        self.time(past)
+        self._registry.close_until(past + LONGEST_JUMP)
+        return Effect(True, values={"stale": True, "time": str(past)})
+
+    def _is_stale(self) -> bool:
+        bridge = self._machine.bridge
+        age = bridge.services.chain_time() - bridge.reserve.current().as_of
+        return age > bridge.reserve.max_age()
+
     # ── the chain ────────────────────────────────────────────────────────────────────────────
 
     def time(self, at_least: int) -> Effect:

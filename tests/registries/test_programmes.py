@@ -118,6 +118,8 @@ def test_the_sample_file_is_marked_as_one_and_holds() -> None:
         (lambda d: d["trusts"].append(d["trusts"][0] | {"name": "x"}), "trusts.account"),
         (lambda d: d["registries"][0].update(channel="http"), "registries[0].url"),
         (lambda d: d["registries"][0].update(task_hours=0), "registries[0].task_hours"),
+        (lambda d: d["registries"][0].update(service_hours=1), "registries[0].service_hours"),
+        (lambda d: d["registries"][0].update(fees_passed_on=1), "registries[0].fees_passed_on"),
         (
             lambda d: d["statements"].append(
                 {

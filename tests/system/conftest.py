@@ -6,6 +6,7 @@ the demo (`causeway up --demo`): seconds instead of minutes while one works on a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,8 +19,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from backend.chain.keys import KeyStore
+from backend.client import Client
 from backend.settings import Settings
-from scripts.chaos import System
+from scripts.chaos import PATIENCE, System
 from scripts.measure_pages import CHROMIUM, FLAGS
 from tests.system import visitor
 from tests.web.wallet import Wallet
@@ -73,23 +75,32 @@ def _running(home: Path) -> System:
     return system
 
 
-@pytest.fixture(scope="package")
-def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """A system of its own, on free ports; stopped by Ctrl-C at the end, with status 0."""
-    if RUNNING:
-        yield Commands(_running(Path(RUNNING).absolute()))
-        return
-    directory = tmp_path_factory.mktemp("system")
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[Commands]:
+    """A system in a directory of its own, until Ctrl-C."""
     for parent in (directory, directory.parent, directory.parent.parent):
         os.chmod(parent, 0o755)
     system = System(directory / "home", confirmations=0)
     system.start()
     try:
         system.ready().close()
-        yield Commands(system)
+        found = Commands(system)
+        with Client(found.settings.api_url, patience=PATIENCE) as client:
+            client.get("/v1/health")
+        yield found
     finally:
         status = system.stop()
     assert status == 0
+
+
+@pytest.fixture(scope="package")
+def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """A system of its own, on free ports; stopped by Ctrl-C at the end, with status 0."""
+    if RUNNING:
+        yield Commands(_running(Path(RUNNING).absolute()))
+        return
+    with running(tmp_path_factory.mktemp("system")) as found:
+        yield found
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_an_order_is_signed_placed_shown_and_cancelled_by_clicks(
     page.get_by_label("Tonnes", exact=True).fill("3")
     expect(page.locator("#preview")).to_contain_text("Buy 3 t at HK$ 41.50 a tonne or less")
     expect(page.locator("#total")).to_have_text("HK$ 124.749")
+    expect(page.locator("#quoted")).to_contain_text("The exchange's fee")
     page.get_by_role("button", name="Sign and place").click()
     expect(page.locator("#ticket-note")).to_have_text("Placed: 0 t traded, 3 t in the book.")
     own = page.locator("#own-orders").get_by_role("row").filter(has_text="HK$ 41.50")
@@ -201,6 +203,7 @@ def test_buy_and_retire_is_one_signature_and_the_texts_are_kept(visit: Any, wall
     page.get_by_label("Paid in").select_option(label="HKD")
     page.get_by_text("only whom I show it").click()
     expect(page.locator("#preview")).to_contain_text("What is bought is retired for ever")
+    expect(page.locator("#quoted")).to_contain_text("settlement 10 min + at the registry 1 h")
     before = sum(method == "eth_signTypedData_v4" for method, _ in wallet.asked)
     page.get_by_role("button", name="Sign and retire").click()
     expect(page.locator("#retire-note")).to_contain_text("1 t bought at HK$ 53.00 or less")
@@ -211,6 +214,25 @@ def test_buy_and_retire_is_one_signature_and_the_texts_are_kept(visit: Any, wall
     assert len(signed) == before + 1
     assert json.loads(signed[-1][1])["message"]["detailsHash"] == kept["details_hash"]
     assert int(kept["words"]["salt"], 16)
+
+
+def test_a_quote_needs_no_wallet_and_shows_that_it_has_expired(visit: Any) -> None:
+    visitor = visit()
+    page = visitor.page
+    quoted = page.locator("#quoted")
+    page.goto("/quote")
+    page.get_by_label("What").select_option("retire")
+    page.get_by_role("button", name="Reckon").click()
+    expect(quoted).to_contain_text("At the registry at the latest by")
+    expect(quoted).to_contain_text("Holds for")
+    page.goto("/retire")
+    expect(quoted).to_contain_text("Holds for")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(seconds=61))
+    expect(quoted).to_contain_text("This quote has expired.")
+    expect(page.locator(".quote-lines")).to_have_attribute("data-state", "expired")
+    page.get_by_role("button", name="Ask again").click()
+    expect(quoted).to_contain_text("Holds for")
+    assert visitor.complaints == []
 
 
 def test_a_delivery_and_a_refund_by_clicks(visit: Any, wallet: Wallet) -> None:
@@ -224,6 +246,7 @@ def test_a_delivery_and_a_refund_by_clicks(visit: Any, wallet: Wallet) -> None:
     for account in ("SAMPLE-9001", "SAMPLE-9002"):
         before = own.locator("li").count()
         form.get_by_label("Whole tonnes").fill("1")
+        expect(form).to_contain_text("the custodian begins 192 h + the transfer 336 h")
         form.get_by_label("Your account at the registry").fill(account)
         page.get_by_role("button", name="Sign and send").click()
         expect(page.locator("#deliver-note")).to_contain_text("Requested: 1 t")

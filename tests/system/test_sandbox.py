@@ -11,7 +11,7 @@ import pytest
 
 from backend.client import Client
 from backend.errors import Conflict, InvalidValue, NotAuthorised, NotFound
-from tests.system.conftest import Commands
+from tests.system.conftest import Commands, running
 
 pytestmark = pytest.mark.system
 
@@ -133,6 +133,36 @@ def test_a_reorganisation_takes_gas_back_and_time_never_goes_back(
         assert int(client.get(BOX)["data"]["time"]) >= later
         with pytest.raises(InvalidValue):
             put(client, "time", at_least="99999999999")
+
+
+def test_l3_a_stale_reserve_stops_mints_until_the_registry_is_open_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    # A system of its own: after such a jump nothing that is matched can settle any more.
+    with (
+        running(tmp_path_factory.mktemp("stale")) as own,
+        Client(own.settings.api_url, timeout=90.0) as client,
+    ):
+        to = wallet()
+        minted(client, to, 5)
+        assert not put(client, "reserve", stale=False)["changed"]
+        assert put(client, "reserve", stale=True)["changed"]
+        assert not put(client, "reserve", stale=True)["changed"]
+        longest = own.settings.reserve_max_age_seconds
+        until(lambda: int(client.get("/v1/reserve")["data"]["age"]) > longest)
+        until(lambda: breaks(client, "stale-reserve"))
+        asked = {"request": f"{to}-2", "to": to, "tonnes": "3"}
+        waits = until(lambda: (d := post(client, "credits", **asked))["values"].get("reason") and d)
+        assert waits["state"] != "minted"
+        assert own.json("sandbox", "fresh")["changed"]
+        until(lambda: put(client, "reserve", stale=False)["state"] == "done")
+        until(lambda: post(client, "credits", **asked)["state"] == "minted")
+        assert put(client, "registry", mode="normal")["values"]["mode"] == "normal"
+
+
+def breaks(client: Client, kind: str) -> list[Any]:
+    found: list[Any] = client.get("/v1/breaks", {"kind": kind})["data"]
+    return found
 
 
 def test_the_command_line_asks_the_same_api(causeway: Commands) -> None:

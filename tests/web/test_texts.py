@@ -18,7 +18,8 @@ COMPUTED = re.compile(
     r"(nav|halted|status|script|problem|law|notice|trouble|tag)\."
     r"|explore\.(state|kind)_|market\.sort_|cert\.(status|words|kind)_"
     r"|operator\.(tab|act|role|count|draft|state|line|task|tasks|do|answer|said|import|case|kind"
-    r"|gap|break|flow|flows)_|deliver\.state_|join\.(title|text)_|instrument\.interval_"
+    r"|gap|break|flow|flows)_|deliver\.state_|quote\.action_|join\.(title|text)_"
+    r"|instrument\.interval_"
 )
 
 

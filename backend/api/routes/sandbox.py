@@ -85,6 +85,10 @@ class ReserveAsked(_Asked):
     short_tonnes: Short = Field(description="Tonnes that shall be short; 0 is none.")
 
 
+class ReportAsked(_Asked):
+    stale: bool
+
+
 class TimeAsked(_Asked):
     at_least: Second = Field(description="Unix seconds.")
 
@@ -214,6 +218,12 @@ async def put_hold(request: Request, class_id: ClassIdPath, body: HoldAsked) -> 
 async def put_reserve(request: Request, class_id: ClassIdPath, body: ReserveAsked) -> Response:
     """So many tonnes of a class lie no more in trust, and a new reserve report says so."""
     return await _trigger(request, lambda on: on.shortfall(class_id, body.short_tonnes))
+
+
+@router.put("/reserve", response_model=EffectAnswer, responses=responses(409))
+async def put_reserve_report(request: Request, body: ReportAsked) -> Response:
+    """The reserve report is too old for mints while its registry is closed; or fresh again."""
+    return await _trigger(request, lambda on: on.stale_reserve(body.stale))
 
 
 @router.put("/time", response_model=EffectAnswer, responses=responses())

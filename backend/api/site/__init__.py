@@ -18,6 +18,7 @@ from backend.api.site import (
     operator,
     portfolio,
     proof,
+    quote,
     retire,
 )
 
@@ -30,6 +31,7 @@ SITE: Final[tuple[ModuleType, ...]] = (
     retire,
     deliver,
     proof,
+    quote,
     explore,
     join,
     operator,

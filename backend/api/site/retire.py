@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,12 +12,7 @@ from backend.api.site.language import Texts
 from backend.api.site.market import venue_if_open
 from backend.api.site.money import money_of
 from backend.api.site.rendering import class_name, page, texts_of, vintage
-from backend.domain.fees import Occasion, Volume, quote
-from backend.domain.fees import money as money_text
-from backend.errors import InvalidValue, NotFound
 from backend.registries.attributes import COUNTRIES
-from backend.registries.custody_file import Channel, Custody
-from backend.registries.fee_schedules import fee_schedules
 from backend.registries.programmes import programmes
 from backend.store.queries import classes
 from backend.store.queries.classes import ClassSummary
@@ -36,7 +30,7 @@ async def retire_page(request: Request) -> Response:
     )
     money = await money_of(request, set(assets))
     wanted = request.query_params.get("class", "")
-    texts, custody = texts_of(request), request.app.state.custody
+    texts = texts_of(request)
     # A class of a programme that left the table could not be retired: it is not offered.
     offered = tuple(one for one in known if one.programme in programmes())
     return page(
@@ -57,8 +51,7 @@ async def retire_page(request: Request) -> Response:
                 for one in offered
             },
             "programmes": {
-                code: _rules(texts, custody, code)
-                for code in sorted({one.programme for one in offered})
+                code: _rules(texts, code) for code in sorted({one.programme for one in offered})
             },
             "countries": sorted(COUNTRIES),
             "assets": [money[asset].as_json() for asset in assets],
@@ -66,14 +59,9 @@ async def retire_page(request: Request) -> Response:
     )
 
 
-def _rules(texts: Texts, custody: Custody, code: str) -> dict[str, Any]:
-    """What a programme asks of an instruction, as the form follows it.
-
-    `hours`: until when people at the custodian carry a retirement out, None where a machine does.
-    """
+def _rules(texts: Texts, code: str) -> dict[str, Any]:
+    """What a programme asks of an instruction, as the form follows it."""
     rules = programmes()[code].rules
-    link = custody.links.get(code)
-    by_people = link is not None and link.channel is Channel.MANUAL
     return {
         "beneficiary_required": rules.beneficiary_required,
         "identifier_required": rules.identifier_required,
@@ -86,23 +74,7 @@ def _rules(texts: Texts, custody: Custody, code: str) -> dict[str, Any]:
         "plain_reason": rules.plain_reason,
         "schemes": [{"name": one.name, "periods": one.periods} for one in rules.schemes],
         "notices": [texts.notice(code, one) for one in rules.notices],
-        "hours": link.task_hours if link is not None and by_people else None,
-        "fees": _fees(code),
     }
-
-
-def _fees(code: str) -> dict[str, Any]:
-    """What the programme itself charges for a retirement, by the schedule in force: known lines a
-    tonne, as money; `unknown`: there is a line, or a whole schedule, that no source says.
-    """
-    try:
-        today = datetime.now(UTC).date()
-        found = quote(fee_schedules(), code, Occasion.RETIREMENT, Volume(1), today)
-    except (NotFound, InvalidValue):
-        return {"known": [], "unknown": True}
-    currency = found.schedule.currency
-    known = [f"{currency} {money_text(one.mills)}" for one in found.lines if one.mills]
-    return {"known": known, "unknown": not found.is_complete}
 
 
 def _read(

@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backend.domain.classes import flag_names
 from backend.domain.orders import Side
+from backend.domain.quotes import Offer
 from backend.errors import NotFound
 from backend.store import exchange_tables
 from backend.store import market_tables as tables
@@ -18,6 +19,7 @@ from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shape
 from backend.store.venue_tables import venues
 
 MINUTE, DAY = 60, 86_400
+OFFERS_AT_ONCE = 500
 
 _DAY = ("day_trades", "day_tonnes", "day_turnover", "day_low", "day_high")
 
@@ -334,6 +336,34 @@ def get_book(
         return tuple(BookLevel(row[0], int(row[1]), row[2]) for row in rows)
 
     return Book(instrument, asset, side(Side.BUY), side(Side.SELL))
+
+
+def offers(connection: Connection, head: VenueHead, instrument: int, asset: int) -> Iterator[Offer]:
+    """Resting sell orders in the order in which the matcher meets them: cheapest and oldest first.
+
+    Read page by page as far as somebody takes them. Raises NotFound when nothing can trade there.
+    """
+    _require_market(connection, head.venue, instrument, asset)
+    orders = tables.venue_orders
+    query = (
+        select(orders.c.price, orders.c.seq, orders.c.remaining, orders.c.max_fee_bps)
+        .add_columns(orders.c.expiry)
+        .where(
+            orders.c.venue == head.venue,
+            orders.c.instrument == instrument,
+            orders.c.asset == asset,
+            orders.c.side == int(Side.SELL),
+            is_open(),
+        )
+        .order_by(orders.c.price, orders.c.seq)
+        .limit(OFFERS_AT_ONCE)
+    )
+    rest = query
+    while rows := connection.execute(rest).all():
+        for row in rows:
+            yield Offer(row.price, row.remaining, row.max_fee_bps, row.expiry)
+        last = rows[-1]
+        rest = query.where(tuple_(orders.c.price, orders.c.seq) > (last.price, last.seq))
 
 
 def candles_of(

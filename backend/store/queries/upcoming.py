@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from backend.domain.positions import consume, pass_gap
+from backend.domain.positions import Consumed, Positions, consume, pass_gap
 from backend.errors import InvalidValue
 from backend.store.queries.assignment import SerialRun, Span, changes_of, serials_at
 from backend.store.queries.classes import get_class
@@ -35,20 +35,8 @@ class Upcoming:
 
 
 def upcoming(connection: Connection, class_id: int, kilograms: int) -> Upcoming:
-    """The serials in the order they are consumed.
-
-    Raises NotFound for a class that does not exist, InvalidValue for an amount that is none,
-    NotEnough beyond the supply or across a gap, with what is left before it.
-    """
-    if not 0 < kilograms <= MOST_KILOGRAMS:
-        raise InvalidValue("kilograms", kilograms, f"is not 1 to {MOST_KILOGRAMS}")
-    state = get_class(connection, class_id).positions
-    _, taken = consume(state, kilograms)
-    tonnes = taken.whole + (taken.opened is not None)
-    gaps = gaps_of(connection, [class_id])[class_id]
-    for passed in gaps.before_consumption(state.exited, state.minted, tonnes):
-        state = pass_gap(state, passed.gap.first, passed.gap.tonnes)
-    _, taken = consume(state, kilograms)
+    """The serials in the order they are consumed. Raises as `consumption` does."""
+    _, taken = consumption(connection, class_id, kilograms)
     wanted: list[tuple[str, Span, int]] = []
     if taken.whole:
         end = taken.first_whole + taken.whole
@@ -70,3 +58,22 @@ def upcoming(connection: Connection, class_id: int, kilograms: int) -> Upcoming:
             for (kind, _, amount), runs in zip(wanted, found, strict=True)
         ),
     )
+
+
+def consumption(
+    connection: Connection, class_id: int, kilograms: int
+) -> tuple[Positions, Consumed]:
+    """The counters that a retirement would meet, and what it would take of the positions.
+
+    Raises NotFound for a class that does not exist, InvalidValue for an amount that is none,
+    NotEnough beyond the supply or across a gap, with what is left before it.
+    """
+    if not 0 < kilograms <= MOST_KILOGRAMS:
+        raise InvalidValue("kilograms", kilograms, f"is not 1 to {MOST_KILOGRAMS}")
+    state = get_class(connection, class_id).positions
+    _, taken = consume(state, kilograms)
+    tonnes = taken.whole + (taken.opened is not None)
+    gaps = gaps_of(connection, [class_id])[class_id]
+    for passed in gaps.before_consumption(state.exited, state.minted, tonnes):
+        state = pass_gap(state, passed.gap.first, passed.gap.tonnes)
+    return state, consume(state, kilograms)[1]

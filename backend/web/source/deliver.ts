@@ -3,6 +3,7 @@
 import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
 import { grouped, moment, parseDecimal, short, tonnes } from "./amounts.js";
 import { indexed, send } from "./chain.js";
+import { Quoted } from "./quotes.js";
 import { type Listed, ask } from "./service.js";
 import { whenMoved } from "./sent.js";
 import { connected, signer, whenChanged } from "./wallet.js";
@@ -129,6 +130,21 @@ async function refresh(): Promise<void> {
   }
 }
 
+const quoted = new Quoted(at("quoted"), () => ({
+  action: "deliver",
+  class: field<HTMLSelectElement>("class").value,
+  amount: field<HTMLInputElement>("tonnes").value.trim(),
+  unit: "t",
+  asset: "",
+}));
+
+let asking: ReturnType<typeof setTimeout> | undefined;
+
+form.addEventListener("input", (event) => {
+  if (!["class", "tonnes"].includes((event.target as HTMLInputElement).name)) return;
+  clearTimeout(asking);
+  asking = setTimeout(() => void quoted.refresh(), 300);
+});
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   void during(at<HTMLButtonElement>("request"), at("deliver-note"), async () => {

@@ -13,6 +13,7 @@ import {
   theVenue,
   total,
 } from "./orders.js";
+import { Quoted } from "./quotes.js";
 import { type Listed, ask } from "./service.js";
 import { invitation, own, signIn, token } from "./session.js";
 import { type Told as Message, type State, Stream } from "./stream.js";
@@ -218,7 +219,33 @@ async function preview(): Promise<void> {
   }
 }
 
-at<HTMLFormElement>("ticket").addEventListener("input", () => void preview());
+/** What the tonnes cost now, whatever limit is written beside them; a sale has no such quote. */
+const quoted = new Quoted(
+  at("quoted"),
+  () => {
+    at("now").hidden = field("side").value !== "buy";
+    if (at("now").hidden) return null;
+    const amount = field("quantity").value.trim();
+    const { instrument, asset } = here;
+    return { action: "buy", class: instrument, amount, unit: "t", asset: asset.address };
+  },
+  (price) => ({
+    text: money(price, here.asset),
+    take: () => {
+      field("price").value = plain(price, here.asset.decimals);
+      void preview();
+    },
+  }),
+);
+
+let asking: ReturnType<typeof setTimeout> | undefined;
+
+at<HTMLFormElement>("ticket").addEventListener("input", (event) => {
+  void preview();
+  if (!["side", "quantity"].includes((event.target as HTMLInputElement).name)) return;
+  clearTimeout(asking);
+  asking = setTimeout(() => void quoted.refresh(), 300);
+});
 at<HTMLFormElement>("ticket").addEventListener("submit", (event) => {
   event.preventDefault();
   void during(at<HTMLButtonElement>("place"), at("ticket-note"), async () => {
@@ -337,6 +364,7 @@ function followOwn(): void {
 
 void loadChart().catch(() => undefined);
 void preview();
+void quoted.refresh();
 whenChanged(() => {
   void showOwn().catch(() => undefined);
   followOwn();

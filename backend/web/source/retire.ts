@@ -1,7 +1,7 @@
 // Retirement: words and serials before the signature, the certificate after it.
 
 import { Told, at, data, during, explain, make, note, say } from "./page.js";
-import { type Money, grouped, money, parseDecimal, tonnes } from "./amounts.js";
+import { type Money, grouped, money, parseDecimal, plain, tonnes } from "./amounts.js";
 import { indexed, send, word } from "./chain.js";
 import {
   type Checked,
@@ -13,6 +13,7 @@ import {
   written,
 } from "./instruction.js";
 import { type Terms, feeBps, inWords, expiryOf, place, theVenue } from "./orders.js";
+import { Quoted } from "./quotes.js";
 import { type One, Refused, ask } from "./service.js";
 import { ownSigned } from "./session.js";
 import { signer } from "./wallet.js";
@@ -20,15 +21,9 @@ import { signer } from "./wallet.js";
 interface Here {
   credits: string;
   classes: Record<string, { name: string; number: number; programme: string }>;
-  programmes: Record<string, Rules & Charged>;
+  programmes: Record<string, Rules>;
   countries: string[];
   assets: Money[];
-}
-
-/** Until when people carry it out at the registry; what the programme charges, a tonne. */
-interface Charged {
-  hours: number | null;
-  fees: { known: string[]; unknown: boolean };
 }
 
 interface Run {
@@ -121,8 +116,7 @@ function pieceLines(piece: Piece): HTMLElement[] {
 }
 
 function terms(detailsHash: string): Terms {
-  const asset = here.assets.find((one) => one.address === value("asset"));
-  if (!asset) throw new Told(say("script.no_market"));
+  const asset = paidIn();
   const price = parseDecimal(value("price"), asset.decimals);
   if (!price) throw new Told(say("script.quantity_and_price"));
   return {
@@ -156,10 +150,6 @@ async function preview(): Promise<void> {
     if (said.purpose) lines.push(say("script.for_what", { purpose: said.purpose }));
     if (said.period) lines.push(say("script.for_when", { period: said.period }));
     lines.push(say(`script.retire_${value("visibility")}`));
-    const { hours, fees } = rules();
-    for (const amount of fees.known) lines.push(say("script.programme_fee", { amount }));
-    if (fees.unknown) lines.push(say("script.programme_fee_unknown"));
-    if (hours !== null) lines.push(say("script.visible_by", { hours }));
     at("preview").replaceChildren(...lines.map((line) => make("li", {}, line)));
   } catch (error) {
     const all = [...lines.map((line) => make("li", {}, line))];
@@ -168,6 +158,32 @@ async function preview(): Promise<void> {
   }
 }
 
+/** The asset that is paid in; Told when none is listed. */
+function paidIn(): Money {
+  const asset = here.assets.find((one) => one.address === value("asset"));
+  if (!asset) throw new Told(say("script.no_market"));
+  return asset;
+}
+
+const quoted = new Quoted(
+  at("quoted"),
+  () => ({
+    action: fromMarket() ? "buy-and-retire" : "retire",
+    class: value("class"),
+    amount: value("amount"),
+    unit: value("unit"),
+    asset: fromMarket() ? value("asset") : "",
+  }),
+  (price) => ({
+    text: money(price, paidIn()),
+    take: () => {
+      const limit = form.elements.namedItem("price") as HTMLInputElement;
+      limit.value = plain(price, paidIn().decimals);
+      void preview();
+    },
+  }),
+);
+
 let later: ReturnType<typeof setTimeout> | undefined;
 
 function changed(): void {
@@ -175,6 +191,7 @@ function changed(): void {
   later = setTimeout(() => {
     void preview();
     void showSerials();
+    void quoted.refresh();
   }, 200);
 }
 

@@ -1,0 +1,75 @@
+"""`/v1/quotes/…`: what it costs in all, before anything is signed; no wallet, no session."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from backend.api.answers import one
+from backend.api.errors import responses
+from backend.api.market_answers import one_of_market
+from backend.api.market_models import VenueAnswer
+from backend.api.models import Answer
+from backend.api.quote_models import DeliverQuery, PurchaseQuery, QuoteModel, RetireQuery
+from backend.api.quoting import delivery_terms, quoter_of
+
+router = APIRouter(prefix="/v1/quotes", tags=["quotes"])
+
+
+@router.get("/buy", response_model=VenueAnswer[QuoteModel], responses=responses(404))
+async def quote_buying(request: Request, query: Annotated[PurchaseQuery, Query()]) -> Response:
+    """Tonnes of an instrument bought now: what the matcher would charge against the book at `seq`.
+
+    `not-enough` names `asked` and `available` tonnes when the book does not fill it.
+    """
+    quoter, asset = quoter_of(request), int(query.asset, 16)
+    return await one_of_market(
+        request,
+        query,
+        QuoteModel,
+        lambda db, head: quoter.buy(db, head, query.instrument, asset, query.tonnes),
+        private=True,
+    )
+
+
+@router.get("/buy-and-retire", response_model=VenueAnswer[QuoteModel], responses=responses(404))
+async def quote_buying_and_retiring(
+    request: Request, query: Annotated[PurchaseQuery, Query()]
+) -> Response:
+    """Tonnes bought now and retired with one signature."""
+    quoter, asset = quoter_of(request), int(query.asset, 16)
+    return await one_of_market(
+        request,
+        query,
+        QuoteModel,
+        lambda db, head: quoter.buy_and_retire(db, head, query.instrument, asset, query.tonnes),
+        private=True,
+    )
+
+
+@router.get("/retire", response_model=Answer[QuoteModel], responses=responses(404))
+async def quote_retiring(request: Request, query: Annotated[RetireQuery, Query()]) -> Response:
+    """Kilograms that one holds, retired now; the wallet pays the transaction's gas besides."""
+    quoter = quoter_of(request)
+    return await one(
+        request,
+        query,
+        QuoteModel,
+        lambda db, head: quoter.retire(db, query.class_id, query.kilograms),
+        private=True,
+    )
+
+
+@router.get("/deliver", response_model=Answer[QuoteModel], responses=responses(404))
+async def quote_delivering(request: Request, query: Annotated[DeliverQuery, Query()]) -> Response:
+    """Whole tonnes delivered to a registry account; the wallet pays the gas besides."""
+    quoter, terms = quoter_of(request), await delivery_terms(request)
+    return await one(
+        request,
+        query,
+        QuoteModel,
+        lambda db, head: quoter.deliver(db, query.class_id, query.tonnes, terms),
+        private=True,
+    )
