@@ -20,7 +20,7 @@ from backend.store.custody_tasks import PostgresTaskBook
 from backend.store.database import Database
 from backend.store.duplicates import merge_listings, save_cases
 from tests.system.conftest import ROOT, Commands
-from tests.system.visitor import AXE, IN_BROWSER, PATIENCE_MS, Visitor
+from tests.system.visitor import AXE, IN_BROWSER, PATIENCE_MS, Visitor, look
 from tests.web.wallet import Wallet
 
 pytestmark = IN_BROWSER
@@ -186,18 +186,27 @@ def _read_a_refused_row(page: Page, import_id: str) -> None:
     assert "9OOO28" in lines[1]
 
 
+def _file_of(path: str) -> str:
+    section, _, rest = path.strip("/").partition("?")[0].partition("/")
+    return f"operator-{section or 'today'}{'-one' if rest else ''}"
+
+
+def _in(language: str, path: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}lang={language}"
+
+
 def test_the_sections_fit_a_phone_and_have_no_serious_accessibility_violation(
     enter: Any, waiting: dict[str, Any]
 ) -> None:
-    person = enter("attestor", size=(390, 850), color_scheme="dark", bypass_csp=True)
+    person = enter("attestor", color_scheme="dark", bypass_csp=True)
     page = person.page
     expect(page.get_by_role("heading", level=1)).to_have_text("Flows", timeout=PATIENCE_MS)
     for path in (*SECTIONS, f"/imports/{waiting['import']}"):
-        answer = page.goto(f"/operator{path}")
-        assert answer is not None
-        assert answer.status == 200, path
-        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, (path, wide)
+        for language in ("zh-Hans", "zh-Hant", "en"):
+            answer = page.goto(_in(language, f"/operator{path}"))
+            assert answer is not None
+            assert answer.status == 200, path
+            look(page, f"{_file_of(path)}-{language}")
         if path not in FORMS:
             continue
         page.evaluate(AXE.read_text("utf-8"))

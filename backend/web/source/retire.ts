@@ -1,7 +1,7 @@
 // Retirement: words and serials before the signature, the certificate after it.
 
 import { Told, at, data, during, explain, make, note, say } from "./page.js";
-import { type Money, grouped, money, parseDecimal, tonnes } from "./amounts.js";
+import { type Money, grouped, money, parseDecimal, span, tonnes } from "./amounts.js";
 import { indexed, send, word } from "./chain.js";
 import {
   type Checked,
@@ -109,7 +109,7 @@ function pieceLines(piece: Piece): HTMLElement[] {
     make(
       "li",
       {},
-      make("span", { class: "serial" }, `${run.series} / ${run.first} – ${run.last}`),
+      make("span", { class: "serial" }, span(run)),
       " ",
       make(
         "small",
