@@ -4,7 +4,7 @@ import { Told, at, data, during, explain, language, make, note, say } from "./pa
 import { grouped, moment, parseDecimal, short, span, tonnes } from "./amounts.js";
 import { indexed, send } from "./chain.js";
 import { type Listed, ask } from "./service.js";
-import { whenMoved } from "./sent.js";
+import { unsay, whenMoved } from "./sent.js";
 import { connected, signer, whenChanged } from "./wallet.js";
 
 interface Here {
@@ -160,4 +160,6 @@ form.addEventListener("submit", (event) => {
 });
 
 whenMoved(() => void refresh());
+unsay(at("deliver-note"));
+unsay(at("own-note"));
 whenChanged(() => void refresh());

@@ -5,7 +5,7 @@ import { type Money, grouped, moment, money, parseDecimal, short, tonnes } from 
 import { indexed, send, word } from "./chain.js";
 import { cancel, withdraw } from "./orders.js";
 import { type Listed, type One, ask } from "./service.js";
-import { whenMoved } from "./sent.js";
+import { unsay, whenMoved } from "./sent.js";
 import { invitation, own, ownSigned, signIn, token } from "./session.js";
 import { connected, whenChanged } from "./wallet.js";
 
@@ -485,4 +485,6 @@ at("sign-in").addEventListener("click", () => {
   });
 });
 whenMoved(() => void refresh());
+unsay(at("wallet-note"));
+unsay(at("exchange-note"));
 whenChanged(() => void refresh());

@@ -14,6 +14,7 @@ import {
 } from "./instruction.js";
 import { type Terms, feeBps, inWords, expiryOf, place, theVenue } from "./orders.js";
 import { type One, Refused, ask } from "./service.js";
+import { unsay } from "./sent.js";
 import { ownSigned } from "./session.js";
 import { signer } from "./wallet.js";
 
@@ -269,3 +270,4 @@ form.addEventListener("submit", (event) => {
   });
 });
 changed();
+unsay(at("retire-note"));
