@@ -96,9 +96,15 @@ class Texts:
         """A chapter of the API; one without a text of ours goes by its own name."""
         return catalogue(self.language).get(f"tag.{name.replace(' ', '_')}", name.capitalize())
 
+    def of_code(self, chapter: str, code: str) -> str:
+        """What a stable code says: of a break, a flow's state, an error. One without a text of
+        ours goes by itself.
+        """
+        return catalogue(self.language).get(f"{chapter}.{code}", code)
+
     def tier(self, name: str) -> str:
         """A tier of admission; one that has no name of ours goes by its number."""
-        return catalogue(self.language).get(f"script.tier_{name}", name)
+        return self.of_code("script", f"tier_{name}").removeprefix("tier_")
 
     def notice(self, programme: str, text: str) -> str:
         """What a programme warns of: in the reader's language where we have it, else as it is."""
