@@ -98,7 +98,7 @@ function line(one: Delivery): HTMLElement {
     ),
     make("p", { class: "serial" }, span(one)),
     make("p", {}, say("script.delivery_to", { account: one.registry_account })),
-        one.reference &&
+    one.reference &&
       make("p", {}, say("script.delivery_reference", { reference: one.reference })),
     action,
   );

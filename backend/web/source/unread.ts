@@ -25,6 +25,8 @@ export interface Alerts {
 type Listener = (found: Alerts | null, problem: unknown) => void;
 
 const NEWEST = 20;
+/** Whose alerts `newest` are. */
+let holder: string | null = null;
 let newest: Alert[] | null = null;
 let problem: unknown = null;
 let listeners: Listener[] = [];
@@ -82,7 +84,9 @@ function showInHeader(count: number): void {
 
 async function look(): Promise<void> {
   const account = connected();
-  newest = null;
+  // Asked again for the same account, what is shown stays until there is an answer.
+  if (account !== holder) newest = null;
+  holder = account;
   problem = null;
   tell();
   if (!account) return;
