@@ -18,6 +18,7 @@ BUILT = ROOT / "backend" / "web" / "static" / "built"
 #: Scripts that templates name; everything else is a chunk of them.
 ENTRIES = (
     "wallet",
+    "unread",
     "instrument",
     "portfolio",
     "alerts",

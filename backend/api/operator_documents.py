@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from backend.api.operator_models import DraftModel, SignerModel, TaskAnswerModel, TaskModel
 from backend.bridge.drafts import Draft
@@ -20,9 +21,16 @@ from backend.store.queries.reading import chain_head
 from backend.store.queries.shortfalls import shortfalls_of
 
 
-def cautions_of(database: Database, custody: Custody, draft: Draft) -> list[str]:
+class Caution(NamedTuple):
+    """What a signer should look at first: a stable code of its kind, and the words."""
+
+    code: str
+    text: str
+
+
+def cautions_of(database: Database, custody: Custody, draft: Draft) -> list[Caution]:
     """What bars a draft, and what a signer should know of it before: empty when nothing does."""
-    found = [draft.reason] if draft.reason else []
+    found = [Caution("stopped", draft.reason)] if draft.reason else []
     if not isinstance(draft.held, StoredReceipt):
         return found
     receipt = draft.held.receipt
@@ -33,31 +41,34 @@ def cautions_of(database: Database, custody: Custody, draft: Draft) -> list[str]
         try:
             require_no_duplicates(connection, credit_class.programme, credit_class.project)
         except DuplicateOpen as error:
-            found.append(error.message)
+            found.append(Caution("duplicate-open", error.message))
     for one in flags.values():
         if one.flags & ClassFlag.HOLD:
-            found.append("the class is held by a programme's order: nothing is minted")
+            text = "the class is held by a programme's order: nothing is minted"
+            found.append(Caution("held", text))
         if one.flags & ClassFlag.GAP:
-            found.append("the class is short of credits: nothing is minted")
+            found.append(Caution("short", "the class is short of credits: nothing is minted"))
     if receipt.valid_until < now:
-        found.append(f"validUntil {receipt.valid_until} has passed")
+        found.append(Caution("expired", f"validUntil {receipt.valid_until} has passed"))
     return found + _terms(custody, draft.held, datetime.fromtimestamp(now, UTC).date())
 
 
-def _terms(custody: Custody, held: StoredReceipt, on: date) -> list[str]:
+def _terms(custody: Custody, held: StoredReceipt, on: date) -> list[Caution]:
     """What the custody file says against it."""
     trust = custody.trust_of(held.receipt.account)
     if trust is None:
-        return ["its registry account is no trust account of this deployment's custody file"]
+        text = "its registry account is no trust account of this deployment's custody file"
+        return [Caution("no-trust-account", text)]
     programme = custody.programme(trust.account.programme, on)
     serials = [SerialRange.of(one) for one in held.receipt.intervals]
-    found = list(bars_to_receipt(programme, trust, serials, on))
+    found = [Caution("bars", one) for one in bars_to_receipt(programme, trust, serials, on)]
     if trust.terms_hash != held.receipt.terms_hash:
-        found.append(f"it names other terms than those of {trust.name} in the custody file")
+        text = f"it names other terms than those of {trust.name} in the custody file"
+        found.append(Caution("other-terms", text))
     return found
 
 
-def draft_model(draft: Draft, cautions: list[str]) -> DraftModel:
+def draft_model(draft: Draft, cautions: list[Caution]) -> DraftModel:
     """A draft for a wallet to sign."""
     return DraftModel(
         id=draft.id,
@@ -66,7 +77,7 @@ def draft_model(draft: Draft, cautions: list[str]) -> DraftModel:
         reason=draft.reason,
         class_id=draft.class_id,
         signed_by=[SignerModel.model_validate(one) for one in draft.approvals],
-        cautions=cautions,
+        cautions=[one.text for one in cautions],
         typed_data=draft.typed_data(),
     )
 

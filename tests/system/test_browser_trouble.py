@@ -32,10 +32,10 @@ def test_a_wallet_on_another_chain_is_offered_the_switch(visit: Any, wallet: Wal
     page.goto("/portfolio")
     page.get_by_role("button", name="連接錢包").click()
     banner = page.locator("#chain-note")
-    expect(banner).to_contain_text("你的錢包在鏈 1；Causeway 在鏈 31337")
+    expect(banner).to_contain_text("您的錢包在鏈 1；Causeway 在鏈 31337")
     wallet.refuses = True
     banner.get_by_role("button", name="切換").click()
-    expect(banner).to_contain_text("你已在錢包中拒絕")
+    expect(banner).to_contain_text("您已在錢包中拒絕")
     wallet.refuses = False
     # The wallet does not know the chain (4902): it is added, with where it is reached.
     banner.get_by_role("button", name="切換").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.m
 PATIENCE_MS = 90_000
 #: What only the browser has to do.
 expect.set_options(timeout=30_000)
+#: A directory: tests of how pages look leave their screenshots there (docs/pages.md).
+SCREENSHOTS = os.environ.get("CAUSEWAY_SCREENSHOTS", "")
+WIDTHS = {"desktop": 1280, "phone": 390}
+_TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
+#: The width of A4 at 96 dots an inch, less the margins of the style sheet.
+_PAPER = 688
 
 
 class Visitor:
@@ -54,3 +61,27 @@ def connect(page: Page, path: str) -> None:
     page.goto(path)
     page.get_by_role("button", name="Connect wallet").click()
     expect(page.locator("#wallet button")).to_contain_text("0x")
+
+
+def look(page: Page, name: str) -> None:
+    """Nothing hangs over the edge at any width; screenshots where they were asked for."""
+    for width, pixels in WIDTHS.items():
+        page.set_viewport_size({"width": pixels, "height": 850})
+        # A phone scrolls in one direction.
+        assert page.evaluate(_TOO_WIDE) <= 0, (name, width)
+        for scheme in ("light", "dark") if SCREENSHOTS else ():
+            page.emulate_media(color_scheme=scheme)
+            _keep(page, f"{name}-{width}-{scheme}")
+
+
+def look_at_print(page: Page, name: str) -> None:
+    """The page as it leaves the printer, where screenshots were asked for."""
+    if SCREENSHOTS:
+        page.set_viewport_size({"width": _PAPER, "height": 970})
+        page.emulate_media(media="print")
+        _keep(page, f"{name}-print")
+        page.emulate_media(media="screen")
+
+
+def _keep(page: Page, name: str) -> None:
+    page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)

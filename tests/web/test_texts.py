@@ -16,6 +16,7 @@ WEB = Path(__file__).resolve().parents[2] / "backend" / "web"
 #: Keys that a template or a script puts together from a part it computes.
 COMPUTED = re.compile(
     r"(nav|halted|status|script|problem|law|notice|trouble|tag)\."
+    r"|(break|flow_state|evidence|caution|instruction)\."
     r"|explore\.(state|kind)_|market\.sort_|cert\.(status|words|kind)_"
     r"|operator\.(tab|act|role|count|draft|state|line|task|tasks|do|answer|said|import|case|kind"
     r"|gap|break|flow|flows)_|deliver\.state_|quote\.action_|join\.(title|text)_"

@@ -110,10 +110,10 @@ class Wallet:
             message = encode_typed_data(full_message=json.loads(params[1]))
             return self._hex(self.account.sign_message(message).signature)
         if method == "eth_sendTransaction":
-            return self._send(params[0])
+            return self.send(params[0])
         return self.rpc(method, *params)
 
-    def _send(self, wanted: dict[str, Any]) -> Any:
+    def send(self, wanted: dict[str, Any]) -> Any:
         tip = 10**9
         base = int(self.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
         call = {"from": self.address, "to": wanted["to"], "data": wanted["data"]}

@@ -18,7 +18,7 @@ from fastapi.responses import RedirectResponse, Response
 from backend.api.answers import services_of
 from backend.api.site.language import Texts
 from backend.api.site.rendering import class_name, page, texts_of, vintage
-from backend.errors import InvalidValue, NotFound
+from backend.errors import CausewayError, InvalidValue, NotFound
 from backend.store.queries import classes, lookup, registry, tracing
 from backend.store.queries.certificates import Retirement
 from backend.store.queries.classes import ClassSummary
@@ -68,12 +68,12 @@ async def explore_page(request: Request, q: Annotated[str, Query(max_length=200)
         return RedirectResponse(f"/certificates/{wanted}", 303)
     texts = texts_of(request)
     values: dict[str, Any] = {"q": wanted, "steps": (), "wallet": None, "project": None}
-    problem = ""
+    refused: CausewayError | None = None
     head: ChainHead | None = None
     try:
         head, found = await services_of(request).read(lambda db, head: _find(db, head, wanted))
     except (NotFound, InvalidValue) as error:
-        found, problem = None, error.message
+        found, refused = None, error
     if isinstance(found, int):
         return RedirectResponse(f"/certificates/{found}", 303)
     if isinstance(found, SerialTrace):
@@ -83,7 +83,7 @@ async def explore_page(request: Request, q: Annotated[str, Query(max_length=200)
     elif isinstance(found, Project):
         values["project"] = found
     return page(
-        request, "explore.html", "explore", head=head, problem=problem, **{"serial": None} | values
+        request, "explore.html", "explore", head=head, refused=refused, **{"serial": None} | values
     )
 
 

@@ -40,5 +40,5 @@ async def join_page(
         sections=SECTIONS,
         address=wanted,
         account=account,
-        addresses=addresses,
+        addresses=dict(sorted(addresses.items())),
     )

@@ -7,6 +7,7 @@ hold `{name}` places, filled by `Texts.say`. What a text says stays plain: marku
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -95,6 +96,16 @@ class Texts:
         """A chapter of the API; one without a text of ours goes by its own name."""
         return catalogue(self.language).get(f"tag.{name.replace(' ', '_')}", name.capitalize())
 
+    def of_code(self, chapter: str, code: str) -> str:
+        """What a stable code says: of a break, a flow's state, an error. One without a text of
+        ours goes by itself.
+        """
+        return catalogue(self.language).get(f"{chapter}.{code}", code)
+
+    def tier(self, name: str) -> str:
+        """A tier of admission; one that has no name of ours goes by its number."""
+        return self.of_code("script", f"tier_{name}").removeprefix("tier_")
+
     def notice(self, programme: str, text: str) -> str:
         """What a programme warns of: in the reader's language where we have it, else as it is."""
         key = f"notice.{programme}"
@@ -124,6 +135,13 @@ class Texts:
     def kilograms(self, kilograms: int) -> str:
         """Exact, as tonnes."""
         return format_kilograms(kilograms)
+
+    def column(self, kilograms: Iterable[int]) -> list[str]:
+        """One column of amounts: where one has decimals all have, so that digits stand in line."""
+        amounts = [self.kilograms(one) for one in kilograms]
+        if not any("." in one for one in amounts):
+            return amounts
+        return [one if "." in one else one.replace(" ", ".000 ", 1) for one in amounts]
 
     def money(self, base_units: int, symbol: str, decimals: int) -> str:
         """An amount with the sign of its currency: HK$ 1,250.00; another asset by its symbol."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backend.api.operator_documents import cautions_of
+from backend.api.operator_documents import Caution, cautions_of
 from backend.bridge.drafts import Draft, open_drafts
 from backend.bridge.operators import Act, Person
 from backend.domain.classes import ClassFlag
@@ -43,7 +43,7 @@ class DraftView:
     known: bool
     lines: tuple[tuple[str, str], ...]
     serials: tuple[Interval, ...]
-    cautions: tuple[str, ...]
+    cautions: tuple[Caution, ...]
     missing: tuple[tuple[str, int], ...]
     figures: tuple[tuple[str, Mapping[str, str]], ...]
 

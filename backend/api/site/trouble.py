@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from backend.api.errors import PREFIX
 from backend.api.site.rendering import page
 from backend.errors import CausewayError
 
@@ -54,6 +55,7 @@ def as_page(request: Request, answer: Response) -> Response:
         status=status,
         kind="certificate" if certificate and status == 404 else _kind(status),
         number=certificate[1] if certificate else "",
+        code=problem["type"].removeprefix(PREFIX),
         detail=problem["detail"],
         again=_RETRY_SECONDS if status == 503 and request.method == "GET" else None,
     )

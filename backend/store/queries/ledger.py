@@ -225,6 +225,8 @@ def deposits(connection: Connection) -> list[Row[Any]]:
 
 
 def _parts(connection: Connection, references: Sequence[str]) -> dict[str, tuple[RetiredPart, ...]]:
+    if not references:
+        return {}
     flows, done = bridge_flows, ledger_retired
     order = flows.c.content["order"].astext
     rows = connection.execute(

@@ -1,44 +1,10 @@
-// Alerts on the classes that the connected account holds. What was read is remembered per account
-// in this browser: the key of the newest alert that was shown as read.
+// The list of alerts on what the connected account holds: new ones are marked until they are read.
 
 import { at, data, explain, language, make, note, say } from "./page.js";
 import { moment, tonnes } from "./amounts.js";
-import { type Listed, ask } from "./service.js";
-import { connected, whenChanged } from "./wallet.js";
+import { type Alert, type Alerts, markRead, whenAlerts } from "./unread.js";
 
-interface Alert {
-  key: string;
-  kind: string;
-  class_id: string;
-  at: string;
-  tonnes: string | null;
-  subject: string;
-  reason: string;
-}
-
-const NEWEST = 20;
 const names = data<{ classes: Record<string, string> }>("portfolio")?.classes ?? {};
-
-function kept(account: string): string {
-  return `causeway.alerts.${account.toLowerCase()}`;
-}
-
-/** What was read of an account; a browser that keeps nothing shows everything as new. */
-function read(account: string): string {
-  try {
-    return localStorage.getItem(kept(account)) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function remember(account: string, key: string): void {
-  try {
-    localStorage.setItem(kept(account), key);
-  } catch {
-    // Private windows may refuse: then it stays new.
-  }
-}
 
 function line(alert: Alert, fresh: boolean): HTMLLIElement {
   const what = say(`script.alert_${alert.kind}`);
@@ -55,39 +21,24 @@ function line(alert: Alert, fresh: boolean): HTMLLIElement {
   );
 }
 
-async function show(): Promise<void> {
-  const account = connected();
+function show(found: Alerts | null, problem: unknown): void {
+  note(at("alerts-note"), problem ? explain(problem) : "", "bad");
   const place = at("alerts");
-  if (!account) {
+  if (!found) {
     place.replaceChildren();
     return;
   }
-  const found = await ask<Listed<Alert>>(`/v1/accounts/${account}/alerts?limit=${NEWEST}`);
-  if (connected() !== account) return;
-  const newest = read(account);
-  const fresh = found.data.filter((one) => one.key > newest).length;
+  const fresh = found.all.filter((one) => one.key > found.read).length;
   const all = make("ul", { class: "plain-list" });
-  all.append(...found.data.map((one) => line(one, one.key > newest)));
+  all.append(...found.all.map((one) => line(one, one.key > found.read)));
   const head = make("p", { role: "status", class: "quiet" });
-  if (!found.data.length) head.textContent = say("script.alerts_none");
+  if (!found.all.length) head.textContent = say("script.alerts_none");
   if (fresh) {
-    const words = { type: "button", class: "plain small" };
+    const words = { type: "button", class: "plain small", click: markRead };
     const done = make("button", words, say("script.alerts_read"));
-    done.addEventListener("click", () => {
-      remember(account, found.data[0]!.key);
-      void refresh();
-    });
     head.append(say("script.alerts_new", { count: fresh }), " ", done);
   }
   place.replaceChildren(head, all);
 }
 
-async function refresh(): Promise<void> {
-  try {
-    await show();
-  } catch (error) {
-    note(at("alerts-note"), explain(error), "bad");
-  }
-}
-
-whenChanged(() => void refresh());
+whenAlerts(show);

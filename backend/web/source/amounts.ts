@@ -65,17 +65,20 @@ export function short(address: string): string {
   return `${address.slice(0, 6)}…${address.slice(-4)}`;
 }
 
-/** A time in the page's language and the reader's zone. */
-export function clock(milliseconds: number, language: string): string {
-  return new Intl.DateTimeFormat(language, {
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-  }).format(new Date(milliseconds));
+/** The serials of a run; one of a single serial names it once. */
+export function span(run: { series: string; first: string; last: string }): string {
+  const first = `${run.series} / ${run.first}`;
+  return run.last === run.first ? first : `${first} – ${run.last}`;
 }
 
+/** A time as the server writes it: in the page's language, in UTC and saying so. */
 export function moment(seconds: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(
-    new Date(seconds * 1000),
-  );
+  const found = new Date(seconds * 1000);
+  const day = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, {
+    year: "numeric",
+    month: "long",
+    day: "numeric",
+    timeZone: "UTC",
+  }).format(found);
+  return `${day} ${found.toISOString().slice(11, 16)} UTC`;
 }

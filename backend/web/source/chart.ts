@@ -38,7 +38,7 @@ export function draw(place: HTMLElement, decimals: number, language: string): Ch
       background: { type: ColorType.Solid, color: "transparent" },
     },
     rightPriceScale: { borderVisible: false },
-    timeScale: { borderVisible: false, timeVisible: true },
+    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false },
   });
   const candles = chart.addSeries(CandlestickSeries, {
     priceFormat: { type: "price", precision: 2, minMove: 0.01 },
@@ -46,6 +46,9 @@ export function draw(place: HTMLElement, decimals: number, language: string): Ch
   const volume = chart.addSeries(HistogramSeries, {
     priceFormat: { type: "volume" },
     priceScaleId: "",
+    // Its label would lie on those of the prices.
+    lastValueVisible: false,
+    priceLineVisible: false,
   });
   volume.priceScale().applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
   const dress = (): void => {

@@ -1,11 +1,11 @@
 // Deliveries: tokens burnt for serials at a registry account, and the holder's own refunds.
 
 import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
-import { grouped, moment, parseDecimal, short, tonnes } from "./amounts.js";
+import { grouped, moment, parseDecimal, short, span, tonnes } from "./amounts.js";
 import { indexed, send } from "./chain.js";
 import { Quoted } from "./quotes.js";
 import { type Listed, ask } from "./service.js";
-import { whenMoved } from "./sent.js";
+import { unsay, whenMoved } from "./sent.js";
 import { connected, signer, whenChanged } from "./wallet.js";
 
 interface Here {
@@ -62,6 +62,8 @@ function refundFrom(one: Delivery): number | null {
   return null;
 }
 
+const LOOKS: Record<string, string> = { finalised: "badge good", rejected: "badge bad" };
+
 function line(one: Delivery): HTMLElement {
   const from = refundFrom(one);
   const due = from !== null && Date.now() / 1000 >= from;
@@ -86,13 +88,17 @@ function line(one: Delivery): HTMLElement {
     "li",
     { class: "card" },
     make(
-      "h3",
-      {},
-      `${one.delivery_id}: ${grouped(one.tonnes)} t, ${here.classes[one.class_id] ?? ""}`,
+      "div",
+      { class: "card-head" },
+      make(
+        "h3",
+        {},
+        `${one.delivery_id}: ${grouped(one.tonnes)} t, ${here.classes[one.class_id] ?? ""}`,
+      ),
+      make("span", { class: LOOKS[one.state] ?? "badge" }, say(`script.delivery_${one.state}`)),
     ),
-    make("p", { class: "serial" }, `${one.series} / ${one.first} – ${one.last}`),
+    make("p", { class: "serial" }, span(one)),
     make("p", {}, say("script.delivery_to", { account: one.registry_account })),
-    make("p", {}, make("span", { class: "badge" }, say(`script.delivery_${one.state}`))),
     one.reference &&
       make("p", {}, say("script.delivery_reference", { reference: one.reference })),
     action,
@@ -115,7 +121,7 @@ async function showOwn(account: string): Promise<void> {
   shown = says;
   at("own-deliveries").replaceChildren(
     found.data.length
-      ? make("ul", { class: "plain-list" }, ...found.data.map(line))
+      ? make("ul", { class: "plain-list cards" }, ...found.data.map(line))
       : make("p", { class: "quiet" }, say("script.no_deliveries")),
   );
 }
@@ -170,4 +176,6 @@ form.addEventListener("submit", (event) => {
 });
 
 whenMoved(() => void refresh());
+unsay(at("deliver-note"));
+unsay(at("own-note"));
 whenChanged(() => void refresh());

@@ -1,7 +1,7 @@
 // One market, live: depth, tape, chart, the order ticket, one's own orders.
 
 import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
-import { type Money, clock, grouped, money, parseDecimal, plain } from "./amounts.js";
+import { type Money, grouped, moment, money, parseDecimal, plain } from "./amounts.js";
 import type { Candle, Chart } from "./chart.js";
 import {
   type Terms,
@@ -128,7 +128,7 @@ function readTape(message: Message): void {
       make(
         "tr",
         { id: `trade-${number}`, class: `${side} fresh` },
-        make("td", {}, clock(Number(message["time_ms"]), language)),
+        make("td", {}, moment(Math.floor(Number(message["time_ms"]) / 1000), language)),
         make("td", { class: "num" }, money(price, here.asset)),
         make("td", { class: "num" }, `${grouped(String(message["quantity"]))} t`),
       ),

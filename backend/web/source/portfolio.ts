@@ -1,11 +1,11 @@
 // What one owns: in the wallet, on the exchange, in orders; and every way in and out.
 
-import { Told, at, data, during, explain, language, make, note, say } from "./page.js";
+import { Told, at, data, during, explain, knows, language, make, note, say } from "./page.js";
 import { type Money, grouped, moment, money, parseDecimal, short, tonnes } from "./amounts.js";
 import { indexed, send, word } from "./chain.js";
 import { cancel, withdraw } from "./orders.js";
 import { type Listed, type One, ask } from "./service.js";
-import { whenMoved } from "./sent.js";
+import { unsay, whenMoved } from "./sent.js";
 import { invitation, own, ownSigned, signIn, token } from "./session.js";
 import { connected, whenChanged } from "./wallet.js";
 
@@ -72,6 +72,12 @@ function row(...cells: (string | Node)[]): HTMLTableRowElement {
 
 function table(columns: string[], rows: HTMLTableRowElement[], nothing: string): HTMLElement {
   if (!rows.length) return make("p", { class: "quiet" }, say(nothing));
+  const heads = columns.map((column) => (column ? say(column) : ""));
+  // A phone shows each row as a list of its own: every cell says what it is.
+  for (const one of rows)
+    heads.slice(1).forEach((head, index) => {
+      if (head) one.cells[index + 1]!.dataset["label"] = head;
+    });
   return make(
     "table",
     { class: "list" },
@@ -81,8 +87,8 @@ function table(columns: string[], rows: HTMLTableRowElement[], nothing: string):
       make(
         "tr",
         {},
-        ...columns.map((column, index) =>
-          make("th", { scope: "col", class: index ? "num" : "" }, column ? say(column) : ""),
+        ...heads.map((head, index) =>
+          make("th", { scope: "col", class: index ? "num" : "" }, head),
         ),
       ),
     ),
@@ -133,7 +139,8 @@ async function showWallet(account: string): Promise<void> {
   for (const one of found.data) {
     if (one.kilograms === "0") continue;
     const held = heldOf(one.credit_class.class_id);
-    const retire = make("a", { href: `/retire?class=${held.key}` }, say("script.retire"));
+    const there = { class: "button plain small", href: `/retire?class=${held.key}` };
+    const retire = make("a", there, say("script.retire"));
     const actions = make("span", { class: "row-actions" }, retire);
     actions.append(
       " ",
@@ -465,7 +472,9 @@ async function refresh(): Promise<void> {
 async function showAdmission(account: string): Promise<void> {
   const found = await ask<One<{ state: string; tier_name: string }>>(`/v1/accounts/${account}`);
   const place = at("admission");
-  place.textContent = say(`script.admission_${found.data.state}`, { tier: found.data.tier_name });
+  const tier = `script.tier_${found.data.tier_name}`;
+  const words = { tier: knows(tier) ? say(tier) : found.data.tier_name };
+  place.textContent = say(`script.admission_${found.data.state}`, words);
   place.className = `badge ${found.data.state === "admitted" ? "good" : "bad"}`;
 }
 
@@ -476,4 +485,6 @@ at("sign-in").addEventListener("click", () => {
   });
 });
 whenMoved(() => void refresh());
+unsay(at("wallet-note"));
+unsay(at("exchange-note"));
 whenChanged(() => void refresh());

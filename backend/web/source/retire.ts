@@ -1,7 +1,7 @@
 // Retirement: words and serials before the signature, the certificate after it.
 
 import { Told, at, data, during, explain, make, note, say } from "./page.js";
-import { type Money, grouped, money, parseDecimal, plain, tonnes } from "./amounts.js";
+import { type Money, grouped, money, parseDecimal, plain, span, tonnes } from "./amounts.js";
 import { indexed, send, word } from "./chain.js";
 import {
   type Checked,
@@ -15,6 +15,7 @@ import {
 import { type Terms, feeBps, inWords, expiryOf, place, theVenue } from "./orders.js";
 import { Quoted } from "./quotes.js";
 import { type One, Refused, ask } from "./service.js";
+import { unsay } from "./sent.js";
 import { ownSigned } from "./session.js";
 import { signer } from "./wallet.js";
 
@@ -104,7 +105,7 @@ function pieceLines(piece: Piece): HTMLElement[] {
     make(
       "li",
       {},
-      make("span", { class: "serial" }, `${run.series} / ${run.first} – ${run.last}`),
+      make("span", { class: "serial" }, span(run)),
       " ",
       make(
         "small",
@@ -239,7 +240,8 @@ async function buyAndRetire(said: Request): Promise<string> {
   const wanted = terms(kept.details_hash);
   const made = await place(wanted);
   if (!BigInt(made.filled ?? "0")) throw new Told(say("script.nothing_matched"));
-  finish(`/explore?q=${await signer()}`, said, kept, true);
+  // The worker completes it publicly when the instruction is public.
+  finish(`/explore?q=${await signer()}`, said, kept, said.details_salt !== NO_HASH);
   return say("script.bought_and_retired", {
     tonnes: grouped(made.filled ?? "0"),
     price: money(wanted.price, wanted.asset),
@@ -286,3 +288,4 @@ form.addEventListener("submit", (event) => {
   });
 });
 changed();
+unsay(at("retire-note"));

@@ -1,6 +1,6 @@
 // Transactions of this tab until they are final: waiting, in a chain block, final, or taken back.
 
-import { make, say } from "./page.js";
+import { make, note, say } from "./page.js";
 import { short } from "./amounts.js";
 import { ask } from "./service.js";
 import { connected, request, whenChanged } from "./wallet.js";
@@ -35,6 +35,7 @@ let known = read();
 let seen: string | null = null;
 let running = false;
 let moved: (() => void)[] = [];
+let turned: ((back: boolean) => void)[] = [];
 
 function read(): Sent[] {
   return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]") as Sent[];
@@ -59,6 +60,15 @@ export function follow(hash: string, what: string): void {
 /** Called when the chain has moved while something is not final: what it shows may be another. */
 export function whenMoved(listener: () => void): void {
   moved.push(listener);
+}
+
+/** What `place` says of something done is not so while the chain has taken it back: it says that
+ *  instead, and nothing once the transaction stands in a chain block again. */
+export function unsay(place: HTMLElement): void {
+  turned.push((back) => {
+    if (!place.textContent) return;
+    note(place, back ? say("script.sent_taken_back_words") : "", "warn");
+  });
 }
 
 function own(): Sent[] {
@@ -88,7 +98,10 @@ async function look(): Promise<void> {
   const { head } = await ask<{ head: Head }>("/v1/classes?limit=1");
   for (const one of own().filter(isOpen)) {
     const receipt = await request<Receipt | null>("eth_getTransactionReceipt", [one.hash]);
+    const before = one.state;
     one.state = stateOf(one, receipt, Number(head.final_number));
+    if ((before === "taken_back") !== (one.state === "taken_back"))
+      for (const listener of turned) listener(one.state === "taken_back");
     one.block = receipt ? Number(receipt.blockNumber) : one.block;
   }
   keep();
