@@ -32,6 +32,7 @@ STATUS: dict[type[CausewayError], int] = {
     errors.NotAuthorised: 403,
     errors.NotSignedIn: 401,
     errors.NotFound: 404,
+    errors.TooLarge: 413,
     errors.ServiceError: 503,
     # Not a failure of the service: whoever asks for a chain block far ahead raises no alarm.
     errors.IndexBehind: 409,
@@ -72,7 +73,6 @@ OF_THE_API: dict[str, int] = {
     "bad-signature": 401,
     "not-admitted": 403,
     "nonce-gone": 410,
-    "too-large": 413,
     "nonce-too-far": 422,
     "too-many-requests": 429,
     "internal": 500,

@@ -85,7 +85,7 @@ def test_the_api_names_no_code_that_is_not_in_the_reference() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id not in ("problem", "problem_body", "_Why") or len(node.args) < 2:
+            if node.func.id not in ("problem", "problem_body", "NotTaken") or len(node.args) < 2:
                 continue
             status, code = node.args[:2]
             if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):

@@ -344,3 +344,33 @@ def read_query(client: httpx.Client, text: str) -> Reader:
     answer = client.get("/explore", params={"q": text})
     assert answer.status_code == 200
     return Reader(answer.text)
+
+
+def languages(page: str) -> dict[str, httpx.URL]:
+    """Where the links to the languages lead."""
+    return {
+        str(found["hreflang"]): httpx.URL(str(found["href"]))
+        for _, found in Reader(page).elements
+        if "hreflang" in found
+    }
+
+
+def test_another_language_shows_what_was_asked_for(client: httpx.Client) -> None:
+    asked = {"q": 'wind & "sun" <b>', "programme": "VCS", "sort": "vintage"}
+    page = client.get("/market", params={**asked, "lang": "en", "1'<x>": "y", "state": "z" * 700})
+    assert "<b>" not in page.text.partition("<main")[0]
+    links = languages(page.text)
+    assert set(links) == {"en", "zh-Hant", "zh-Hans"}
+    for tag, link in links.items():
+        assert link.path == "/market"
+        assert dict(link.params) == {**asked, "lang": tag}
+    found = client.get(links["zh-Hant"])
+    assert found.headers["content-language"] == "zh-Hant"
+    assert 'value="wind &amp; &#34;sun&#34; &lt;b&gt;"' in found.text
+
+
+def test_a_certificates_private_texts_stay_shown_in_another_language(
+    client: httpx.Client, world: World
+) -> None:
+    shared = client.get(f"/certificates/{world.secret}", params=FORM)
+    assert FORM["beneficiary"] in client.get(languages(shared.text)["zh-Hans"]).text

@@ -7,8 +7,10 @@ JSON block that no browser runs; the script itself is a file of ours.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 from unicodedata import category
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -37,6 +39,10 @@ NAVIGATION: Final = (
     ("proof", "/proof"),
     ("explore", "/explore"),
 )
+
+#: Names of parameters of pages; a cursor is the longest value.
+_ASKED: Final = re.compile(r"[a-z_]{1,32}")
+_MOST_ASKED, _LONGEST_ASKED = 20, 600
 
 _templates = Environment(
     loader=PackageLoader("backend", "web/templates"),
@@ -90,6 +96,19 @@ def texts_of(request: Request) -> Texts:
     )
 
 
+def _in_language(request: Request, tag: str) -> str:
+    """Where the same page is in another language, with what was asked of it.
+
+    A query is a stranger's: of it only what a page of ours may be asked stays, percent-encoded.
+    """
+    asked = [
+        (name, value)
+        for name, value in request.query_params.multi_items()[:_MOST_ASKED]
+        if name != "lang" and _ASKED.fullmatch(name) and len(value) <= _LONGEST_ASKED
+    ]
+    return f"{request.url.path}?{urlencode([*asked, ('lang', tag)])}"
+
+
 def page(
     request: Request, name: str, here: str = "", *, status: int = 200, **values: Any
 ) -> HTMLResponse:
@@ -103,7 +122,7 @@ def page(
         t=texts,
         here=here,
         navigation=NAVIGATION,
-        path=request.url.path,
+        here_in={tag: _in_language(request, tag) for tag in LANGUAGES},
         common={
             "language": texts.language,
             "chainId": services.chain_id,
