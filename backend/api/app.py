@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from backend.api import errors, session, streams
 from backend.api.bodies import BodyLimit
 from backend.api.errors import Problem, problem_content
+from backend.api.examples import add_examples, operations
 from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
@@ -169,7 +170,7 @@ def _include_routes(app: FastAPI, playground: Sandbox | None) -> None:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The schema, with the shape of every problem in it."""
+    """The schema, with the shape of every problem in it, and examples."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -184,6 +185,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         shapes["Problem"] = made
         add_order_entry(schema)
         _add_refusal_of_long_bodies(schema)
+        add_examples(schema)
         for name in ("HTTPValidationError", "ValidationError"):
             shapes.pop(name, None)
         app.openapi_schema = schema
@@ -191,12 +193,11 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_refusal_of_long_bodies(schema: dict[str, Any]) -> None:
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            if "requestBody" in operation:
-                description = HTTPStatus(413).phrase
-                refusal = {"description": description, "content": problem_content(413)}
-                operation["responses"].setdefault("413", refusal)
+    for _, operation in operations(schema):
+        if "requestBody" in operation:
+            description = HTTPStatus(413).phrase
+            refusal = {"description": description, "content": problem_content(413)}
+            operation["responses"].setdefault("413", refusal)
 
 
 def serve(settings: Settings, playground: Sandbox | None = None) -> None:
