@@ -60,15 +60,13 @@ class _Composer:
 
     def value(self, schema: dict[str, Any], place: str, said: Any = _MISSING) -> Any:
         """The example of a schema that stands at `place`; `said`: what is told of it there."""
-        options = schema.get("anyOf") or schema.get("oneOf") or [schema]
-        made = next((one for one in map(self._made_of, options) if one is not None), None)
-        if made is None or said is None:
-            if said is not _MISSING:
-                return said
-            if any(one.get("type") == "null" for one in options):
+        kind, part = self._made_of(schema) or ("plain", schema)
+        if said is _MISSING and kind in ("plain", "object"):
+            if any(one.get("type") == "null" for one in _options(schema)):
                 return None
             raise KeyError(f"examples.json says nothing of {place}")
-        kind, part = made
+        if said is None or kind == "plain":
+            return said
         if kind == "array":
             return [self.value(part, place, one) for one in ([{}] if said is _MISSING else said)]
         if kind == "object":
@@ -77,29 +75,31 @@ class _Composer:
 
     def _made_of(self, schema: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """The shape with fields that a schema is, or holds many of; None for a plain value."""
-        if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
-            shape = {"title": name, **self._shapes[name], "name": name}
-            return ("shape", shape) if "properties" in shape else None
-        if "properties" in schema and "title" in schema:
-            return "shape", {**schema, "name": schema["title"]}
-        for kind, part in (("array", "items"), ("object", "additionalProperties")):
-            inner = schema.get(part)
-            if isinstance(inner, dict) and self._made_of(inner) is not None:
-                return kind, inner
+        for one in _options(schema):
+            if "$ref" in one:
+                name = one["$ref"].rpartition("/")[2]
+                one = {**self._shapes[name], "title": name}
+            if "properties" in one and "title" in one:
+                return "shape", one
+            for kind, part in (("array", "items"), ("object", "additionalProperties")):
+                inner = one.get(part)
+                if isinstance(inner, dict) and self._made_of(inner) is not None:
+                    return kind, inner
         return None
 
     def _shape(self, shape: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-        name, required = shape["name"], shape.get("required", ())
+        name, required = shape["title"], shape.get("required", ())
         own, everywhere = told().get(name, {}) | said, told()[EVERYWHERE]
         example = {}
         for field, schema in shape["properties"].items():
             if field in own or field in required or field in everywhere:
                 known = own.get(field, _MISSING)
-                if known is _MISSING and not self._is_made(schema):
+                if known is _MISSING and self._made_of(schema) is None:
                     known = everywhere.get(field, _MISSING)
                 example[field] = self.value(schema, f"{name}.{field}", known)
         return example
 
-    def _is_made(self, schema: dict[str, Any]) -> bool:
-        return any(self._made_of(one) for one in schema.get("anyOf", [schema]))
+
+def _options(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return found

@@ -386,6 +386,18 @@ def test_another_language_shows_what_was_asked_for(client: httpx.Client) -> None
     assert {str(link) for link in reference.values()} == {f"/docs?lang={tag}" for tag in links}
 
 
+@pytest.mark.parametrize("path", ["//elsewhere.example/x", "///elsewhere.example", "/a%3Fb%22%23c"])
+def test_a_link_to_another_language_leads_to_the_same_service(
+    client: httpx.Client, api_url: str, path: str
+) -> None:
+    page = client.get(api_url + path, headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    for link in languages(page.text).values():
+        assert link.is_relative_url
+        assert not link.host
+        assert dict(link.params).keys() == {"lang"}
+
+
 def test_a_certificates_private_texts_stay_shown_in_another_language(
     client: httpx.Client, world: World
 ) -> None:

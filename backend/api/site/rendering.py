@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any, Final
 from unicodedata import category
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -105,15 +105,17 @@ def texts_of(request: Request) -> Texts:
 def _in_language(request: Request, tag: str, same_for_all: bool) -> str:
     """Where the same page is in another language, with what was asked of it.
 
-    A query is a stranger's: of it only what a page of ours may be asked stays, percent-encoded.
+    An address is a stranger's: it stays a path of ours, and of its query only what a page may be
+    asked is kept; all of it percent-encoded.
     """
+    path = "/" + request.url.path.lstrip("/")
     given = () if same_for_all else request.query_params.multi_items()[:_MOST_ASKED]
     asked = [
         (name, value)
         for name, value in given
         if name != "lang" and _ASKED.fullmatch(name) and len(value) <= _LONGEST_ASKED
     ]
-    return f"{request.url.path}?{urlencode([*asked, ('lang', tag)])}"
+    return f"{quote(path)}?{urlencode([*asked, ('lang', tag)])}"
 
 
 def page(
