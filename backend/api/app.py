@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from backend.api import errors, session, streams
 from backend.api.bodies import BodyLimit
-from backend.api.errors import Problem, problem_content
+from backend.api.errors import Problem, problem_content, problem_examples
 from backend.api.examples import add_examples, operations
 from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
@@ -183,6 +183,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(made.pop("$defs", {}))
         shapes["Problem"] = made
+        schema["components"]["examples"] = problem_examples()
         add_order_entry(schema)
         _add_refusal_of_long_bodies(schema)
         add_examples(schema)

@@ -125,14 +125,22 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def problem_content(status: int) -> dict[str, Any]:
-    """The content of a problem's answer in OpenAPI, with an example of each type it may have."""
+    """The content of a problem's answer in OpenAPI; each type it may have is an example."""
     examples = {
-        code: {"summary": meaning, "value": problem_body(status, code, meaning).model_dump()}
-        for code, (at, meaning) in sorted(reference().items())
+        code: {"$ref": f"#/components/examples/{code}"}
+        for code, (at, _) in sorted(reference().items())
         if at == status
     }
     shape = {"$ref": "#/components/schemas/Problem"}
     return {MEDIA_TYPE: {"schema": shape, "examples": examples}}
+
+
+def problem_examples() -> dict[str, Any]:
+    """An example of every type of problem: the components that `problem_content` names."""
+    return {
+        code: {"summary": meaning, "value": problem_body(status, code, meaning).model_dump()}
+        for code, (status, meaning) in sorted(reference().items())
+    }
 
 
 def reference() -> dict[str, tuple[int, str]]:

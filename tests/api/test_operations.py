@@ -67,7 +67,9 @@ def test_every_problem_of_every_operation_has_examples_that_are_valid(
                 assert int(status) < 400 or name == "GET /v1/health", f"{name} {status}"
                 continue
             assert content["examples"], f"{name} {status} names no type"
-            for code, example in content["examples"].items():
+            for code, named in content["examples"].items():
+                assert named == {"$ref": f"#/components/examples/{code}"}
+                example = schema["components"]["examples"][code]
                 validator.validate(example["value"])
                 assert example["value"]["type"] == PREFIX + code
                 assert codes[code][0] == int(status) == example["value"]["status"]
