@@ -3,6 +3,7 @@
 CausewayError
 ├── RuleError                 a rule of the registry was broken by the input
 │   ├── InvalidValue          one value breaks one rule; names the field, the value and the rule
+│   ├── TooLarge              a request is longer than its route takes
 │   ├── UnknownLayout         a file whose header no adapter knows
 │   ├── UnmappedLabel         a label the vocabulary does not map: the row cannot be tokenized
 │   ├── SerialsOverlap        two intervals of one series share a serial number        (L2)
@@ -69,6 +70,12 @@ class InvalidValue(RuleError):
         self.field = field
         self.value = value
         self.rule = rule
+
+
+class TooLarge(RuleError):
+    """The request is longer than its route takes; `values["most_bytes"]`."""
+
+    code = "too-large"
 
 
 class UnknownLayout(RuleError):

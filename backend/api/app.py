@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -12,7 +13,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from backend.api import errors, session, streams
-from backend.api.errors import Problem
+from backend.api.bodies import BodyLimit
+from backend.api.errors import Problem, problem_content, problem_examples
+from backend.api.examples import add_examples, operations
 from backend.api.gateway import Gateway
 from backend.api.metrics import Metrics
 from backend.api.middleware import Surroundings
@@ -134,6 +137,7 @@ def create_app(
     errors.install(app)
     trouble.install(app)
     _include_routes(app, playground)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Surroundings, metrics=metrics)
     app.add_middleware(OrderEntry, gateway=gateway, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -170,7 +174,7 @@ def _include_routes(app: FastAPI, playground: Sandbox | None) -> None:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The schema, with the shape of every problem in it."""
+    """The schema, with the shape of every problem in it, and examples."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -183,11 +187,22 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         shapes.update(made.pop("$defs", {}))
         shapes["Problem"] = made
+        schema["components"]["examples"] = problem_examples()
         add_order_entry(schema)
+        _add_refusal_of_long_bodies(schema)
+        add_examples(schema)
         for name in ("HTTPValidationError", "ValidationError"):
             shapes.pop(name, None)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _add_refusal_of_long_bodies(schema: dict[str, Any]) -> None:
+    for _, operation in operations(schema):
+        if "requestBody" in operation:
+            description = HTTPStatus(413).phrase
+            refusal = {"description": description, "content": problem_content(413)}
+            operation["responses"].setdefault("413", refusal)
 
 
 def serve(settings: Settings, playground: Sandbox | None = None) -> None:

@@ -32,6 +32,7 @@ STATUS: dict[type[CausewayError], int] = {
     errors.NotAuthorised: 403,
     errors.NotSignedIn: 401,
     errors.NotFound: 404,
+    errors.TooLarge: 413,
     errors.ServiceError: 503,
     # Not a failure of the service: whoever asks for a chain block far ahead raises no alarm.
     errors.IndexBehind: 409,
@@ -72,7 +73,6 @@ OF_THE_API: dict[str, int] = {
     "bad-signature": 401,
     "not-admitted": 403,
     "nonce-gone": 410,
-    "too-large": 413,
     "nonce-too-far": 422,
     "too-many-requests": 429,
     "internal": 500,
@@ -125,14 +125,22 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def problem_content(status: int) -> dict[str, Any]:
-    """The content of a problem's answer in OpenAPI, with an example of each type it may have."""
+    """The content of a problem's answer in OpenAPI; each type it may have is an example."""
     examples = {
-        code: {"summary": meaning, "value": problem_body(status, code, meaning).model_dump()}
-        for code, (at, meaning) in sorted(reference().items())
+        code: {"$ref": f"#/components/examples/{code}"}
+        for code, (at, _) in sorted(reference().items())
         if at == status
     }
     shape = {"$ref": "#/components/schemas/Problem"}
     return {MEDIA_TYPE: {"schema": shape, "examples": examples}}
+
+
+def problem_examples() -> dict[str, Any]:
+    """An example of every type of problem: the components that `problem_content` names."""
+    return {
+        code: {"summary": meaning, "value": problem_body(status, code, meaning).model_dump()}
+        for code, (status, meaning) in sorted(reference().items())
+    }
 
 
 def reference() -> dict[str, tuple[int, str]]:

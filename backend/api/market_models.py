@@ -113,7 +113,7 @@ AssetName = Annotated[
     BeforeValidator(_asset),
     Field(
         description="A settlement asset by its address, a class by its token id.",
-        examples=["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"],
+        examples=["0xA51c1fc2f0D1a1b8494Ed1FE312d7C3a78Ed91C0"],
     ),
 ]
 SideName = Annotated[Literal["buy", "sell"], _named(Side)]
@@ -314,7 +314,7 @@ class VenueOrderModel(Model):
     @classmethod
     def _spell_out(cls, found: Any) -> Any:
         values = dict(found) if isinstance(found, dict) else asdict(found)
-        wants = Conditions.unpack(values["conditions"])
+        wants = Conditions.unpack(int(values["conditions"]))
         return {
             **values,
             "time_in_force": wants.time_in_force.name.lower(),

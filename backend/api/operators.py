@@ -19,13 +19,11 @@ from starlette.concurrency import run_in_threadpool
 from backend.api.answers import services_of
 from backend.api.session import account_of_token, session_account
 from backend.bridge.operators import Act, Operators, Person
-from backend.errors import ChainUnavailable, InvalidValue
+from backend.errors import ChainUnavailable
 from backend.store.queries.reading import deployment
 
 COOKIE = "operator"
 PATH = "/operator"
-#: Everything but an answer with its file.
-MOST_BYTES = 65_536
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -68,18 +66,14 @@ async def done(request: Request, act: Callable[[Operators], T]) -> T:
     return await run_in_threadpool(act, operators)
 
 
-async def body_of(request: Request, model: type[M], most: int = MOST_BYTES) -> M:
-    """The request's JSON, read once the person is known and only so far as it may be long.
+async def body_of(request: Request, model: type[M]) -> M:
+    """The request's JSON, read once the person is known.
 
-    Raises RequestValidationError naming each field, InvalidValue for too much.
+    Raises RequestValidationError naming each field, TooLarge.
     """
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > most:
-            raise InvalidValue("body", len(raw), f"is over {most} bytes")
+    raw = await request.body()
     try:
-        return model.model_validate(json.loads(bytes(raw)))
+        return model.model_validate(json.loads(raw))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             broken: list[Any] = [
@@ -87,7 +81,7 @@ async def body_of(request: Request, model: type[M], most: int = MOST_BYTES) -> M
             ]
         else:
             rule = "is no JSON"
-            broken = [{"type": "json", "loc": ("body",), "msg": rule, "input": bytes(raw[:200])}]
+            broken = [{"type": "json", "loc": ("body",), "msg": rule, "input": raw[:200]}]
         raise RequestValidationError(broken) from None
 
 

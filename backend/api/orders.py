@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.api.bodies import MOST_OF_ORDERS, Counted
 from backend.api.errors import BrokenRule, from_bug, from_error, problem, problem_body
 from backend.api.gateway import Gateway, TooMany
 from backend.api.metrics import Metrics
@@ -45,8 +46,6 @@ ROUTES: Final[Mapping[str, Form]] = {
 }
 #: Paths that nothing else serves: another method is refused here.
 _WRITE_ONLY: Final = frozenset({"/v1/cancels", "/v1/cancel-all"})
-#: Fifty orders are some 45 KB.
-MOST_BYTES: Final = 128 * 1024
 DEADLINE_HEADER: Final = "deadline-ms"
 DEADLINE_MS: Final = 2_000
 SHORTEST_MS, LONGEST_MS = 50, 10_000
@@ -98,10 +97,7 @@ class OrderEntry:
             detail = f"{scope['path']} does not take {scope['method']}"
             return problem(405, "method-not-allowed", detail, headers={"Allow": "POST"})
         deadline = time.time() + _deadline_ms(headers.get(DEADLINE_HEADER)) / 1000
-        body = await _read(receive)
-        if body is None:
-            return problem(413, "too-large", f"a request is at most {MOST_BYTES:,} bytes")
-        read, is_list = form.read(body)
+        read, is_list = form.read(await Counted(scope, receive, MOST_OF_ORDERS).whole())
         commands = [one for one in read if not isinstance(one, InvalidValue)]
         peer = scope["client"][0] if scope.get("client") else ""
         answers = iter(await self._gateway.submit(commands, peer, deadline) if commands else ())
@@ -141,18 +137,6 @@ class OrderEntry:
             return from_error(error)
         _log.exception("request failed", path=path, request_id=request_id)
         return from_bug()
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The body; None when it is too long."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        if len(body) > MOST_BYTES:
-            return None
-        message = await receive()
-        body += message.get("body", b"")
-    return body if len(body) <= MOST_BYTES else None
 
 
 def _deadline_ms(text: str | None) -> int:

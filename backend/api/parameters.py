@@ -69,8 +69,8 @@ def _digits(pattern: str, example: str) -> WithJsonSchema:
 _BELOW_2_63 = "[1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17}"
 _BELOW_2_64 = "0|[1-9][0-9]{0,18}|1[0-7][0-9]{18}"
 
-_CLASS_EXAMPLE = "0x5d3a0c3fd6b3ac1bd7d2f4a2e6f4b1c98f1e8f3f3c5b1a0de2c7b6a594837261"
-_ADDRESS_EXAMPLE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+_CLASS_EXAMPLE = "0xd5055702f6546ec4f2c10d8a8beefbe4fe95ed9dd967fd4ae13bab4cffae380a"
+_ADDRESS_EXAMPLE = "0x976EA74026E726554dB657fA54763abd0C3a0aa9"
 _HASH_EXAMPLE = "0x" + "5d" * 32
 
 ClassId = Annotated[
@@ -97,8 +97,8 @@ Hash = Annotated[
     ),
 ]
 BlockNumber = Annotated[int, whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1200")]
-SerialNumber = Annotated[int, whole(1, MAX_SERIAL), _digits(_BELOW_2_63, "945215200")]
-CertificateId = Annotated[int, whole(0, 2**64 - 1), _digits(_BELOW_2_64, "4294967297")]
+SerialNumber = Annotated[int, whole(1, MAX_SERIAL), _digits(_BELOW_2_63, "9000055205")]
+CertificateId = Annotated[int, whole(0, 2**64 - 1), _digits(_BELOW_2_64, "4294967298")]
 ImportId = Annotated[int, whole(0, 2**63 - 1), _digits(f"0|{_BELOW_2_63}", "1")]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
 Year = Annotated[int, Field(ge=1900, le=2200)]
@@ -119,7 +119,7 @@ SeriesPath = Annotated[
         max_length=80,
         pattern=r"^(VCS:[12]|(GS|ACR|CAR|ART):(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,3})"
         r":(0|[1-9][0-9]{0,8})|CDM:[A-Z]{2}|0x[0-9a-fA-F]{64})$",
-        examples=["VCS:2"],
+        examples=["VCS:1"],
     ),
 ]
 

@@ -17,7 +17,7 @@ from backend.store import ledger
 from backend.store.database import Database
 from backend.store.flows import Flows
 from tests.api.conftest import World, asked
-from tests.api.test_session import app_over, bearer, message, present
+from tests.api.test_session import STRANGER, app_over, bearer, message, present
 
 pytestmark = pytest.mark.integration
 
@@ -87,3 +87,10 @@ def test_what_a_programme_publishes_anybody_sees_and_the_rest_its_owner_alone(
     ).json()["data"]
     told = [one["instruction"] for one in listed["data"] + rest]
     assert [one["beneficiary"] for one in told] == ["Sample Ltd"] * 4
+
+
+def test_who_never_retired_anything_is_shown_an_empty_list(client: httpx.Client) -> None:
+    signed = message(client, STRANGER)
+    headers = bearer(present(client, signed.text(), STRANGER).json()["token"])
+    answer = client.get(f"/v1/ledger/accounts/{signed.address}/retirements", headers=headers)
+    assert (answer.status_code, answer.json()["data"]) == (200, [])

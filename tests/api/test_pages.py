@@ -13,7 +13,9 @@ import pytest
 import structlog
 
 from backend.api.app import create_app
+from backend.api.examples import operations
 from backend.api.site.language import catalogue
+from backend.api.site.rendering import pretty_json
 from backend.settings import Settings
 from scripts.measure_pages import PAGES
 from tests.api.conftest import HOSTILE, SECRET, World
@@ -264,6 +266,16 @@ def test_the_reference_names_every_route(client: httpx.Client) -> None:
         assert path in words
 
 
+def test_the_reference_shows_every_example_of_openapi(client: httpx.Client) -> None:
+    words = read(client, "/docs").words
+    for name, operation in operations(client.get("/openapi.json").json()):
+        answers = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for answer in answers:
+            for content in answer.get("content", {}).values():
+                if "example" in content:
+                    assert pretty_json(content["example"]) in words, name
+
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "Accept-Language": "zh-HK"}
 
 
@@ -315,6 +327,8 @@ def test_certificate_and_reference_speak_every_language(
     reference = client.get("/docs", headers=headers).text
     for tag in client.get("/openapi.json").json()["tags"]:
         assert texts["tag." + tag["name"].replace(" ", "_")] in reference
+    for text in (texts["reference.example_body"], texts["reference.example_answer"]):
+        assert text.partition("{")[0] in reference
 
 
 def test_what_everybody_is_told_alike_is_packed_and_a_private_certificate_never(
@@ -344,3 +358,48 @@ def read_query(client: httpx.Client, text: str) -> Reader:
     answer = client.get("/explore", params={"q": text})
     assert answer.status_code == 200
     return Reader(answer.text)
+
+
+def languages(page: str) -> dict[str, httpx.URL]:
+    """Where the links to the languages lead."""
+    return {
+        str(found["hreflang"]): httpx.URL(str(found["href"]))
+        for _, found in Reader(page).elements
+        if "hreflang" in found
+    }
+
+
+def test_another_language_shows_what_was_asked_for(client: httpx.Client) -> None:
+    asked = {"q": 'wind & "sun" <b>', "programme": "VCS", "sort": "vintage"}
+    page = client.get("/market", params={**asked, "lang": "en", "1'<x>": "y", "state": "z" * 700})
+    assert "<b>" not in page.text.partition("<main")[0]
+    links = languages(page.text)
+    assert set(links) == {"en", "zh-Hant", "zh-Hans"}
+    for tag, link in links.items():
+        assert link.path == "/market"
+        assert dict(link.params) == {**asked, "lang": tag}
+    found = client.get(links["zh-Hant"])
+    assert found.headers["content-language"] == "zh-Hant"
+    assert 'value="wind &amp; &#34;sun&#34; &lt;b&gt;"' in found.text
+    # What is packed for everybody holds nobody's words.
+    reference = languages(client.get("/docs", params=asked).text)
+    assert {str(link) for link in reference.values()} == {f"/docs?lang={tag}" for tag in links}
+
+
+@pytest.mark.parametrize("path", ["//elsewhere.example/x", "///elsewhere.example", "/a%3Fb%22%23c"])
+def test_a_link_to_another_language_leads_to_the_same_service(
+    client: httpx.Client, api_url: str, path: str
+) -> None:
+    page = client.get(api_url + path, headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    for link in languages(page.text).values():
+        assert link.is_relative_url
+        assert not link.host
+        assert dict(link.params).keys() == {"lang"}
+
+
+def test_a_certificates_private_texts_stay_shown_in_another_language(
+    client: httpx.Client, world: World
+) -> None:
+    shared = client.get(f"/certificates/{world.secret}", params=FORM)
+    assert FORM["beneficiary"] in client.get(languages(shared.text)["zh-Hans"]).text

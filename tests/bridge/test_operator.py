@@ -383,8 +383,7 @@ def test_a_body_that_is_too_long_or_no_json_is_refused_by_name(office: Office) -
     headers = office.headers("registrar")
     path = "/v1/operator/breaks/1/resolution"
     long = office.client.post(path, content=b'{"because":"' + b"a" * 70_000, headers=headers)
-    assert code(long) == (422, "invalid-value")
-    assert long.json()["errors"][0]["field"] == "body"
+    assert code(long) == (413, "too-large")
     for raw in (b"", b"no", b"[" * 50_000, b'{"because":"x","more":1}', b"\xff"):
         assert office.client.post(path, content=raw, headers=headers).status_code == 422, raw[:20]
 

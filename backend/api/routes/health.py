@@ -44,6 +44,22 @@ class IndexWatch:
         return self._clock() - self._since
 
 
+_DEGRADED = {
+    "application/json": {
+        "example": Health(
+            status="degraded",
+            database=ServiceHealth(status="ok", detail="answers"),
+            index=ServiceHealth(status="behind", detail="31 chain blocks behind"),
+            chain=ServiceHealth(status="ok", detail="at chain block 75"),
+            bus=ServiceHealth(status="ok", detail="connected"),
+            indexed_number=44,
+            chain_number=75,
+            lag_blocks=31,
+        ).model_dump(mode="json")
+    }
+}
+
+
 def _watch(request: Request) -> IndexWatch:
     state = request.app.state
     if not hasattr(state, "index_watch"):
@@ -56,7 +72,7 @@ def _watch(request: Request) -> IndexWatch:
     "/v1/health",
     tags=["service"],
     response_model=Health,
-    responses={503: {"model": Health, "description": "Degraded"}},
+    responses={503: {"model": Health, "description": "Degraded", "content": _DEGRADED}},
 )
 async def get_health(request: Request) -> Response:
     """Database, chain index, chain and bus; 503 when one of them is not well."""

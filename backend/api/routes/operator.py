@@ -45,7 +45,7 @@ from backend.api.session import session_account
 from backend.bridge.drafts import get_draft, open_drafts
 from backend.bridge.operators import Person, acts_of
 from backend.bridge.task_answers import Said
-from backend.domain.custody_tasks import MAX_FILE_BYTES, TaskState
+from backend.domain.custody_tasks import TaskState
 from backend.errors import InvalidValue
 from backend.store.custody_tasks import PostgresTaskBook
 from backend.store.queries import flows
@@ -69,8 +69,6 @@ ReferencePath = Annotated[
 NumberPath = Annotated[ImportId, Path(description="Number, from 1.")]
 _PROBLEMS = responses(401, 403)
 _CHANGES = responses(400, 401, 403, 404)
-#: A file of the most that a task takes, as base64 and with the words around it.
-_MOST_ANSWER = MAX_FILE_BYTES * 4 // 3 + 65_536
 
 
 @router.get("/person", response_model=PersonAnswer, responses=responses(401))
@@ -164,7 +162,7 @@ async def get_task(request: Request, person: Somebody, reference: ReferencePath)
 )
 async def answer_task(request: Request, person: Somebody, reference: ReferencePath) -> Response:
     """Bring what the registry said, with its evidence; it counts when another person approves."""
-    given = await body_of(request, TaskAnswerRequest, _MOST_ANSWER)
+    given = await body_of(request, TaskAnswerRequest)
     file = _file(given.file)
     said = Said(
         given.state,

@@ -22,8 +22,6 @@ from backend.store.queries import certificates
 from backend.store.queries.certificates import Certificate, Retirement
 from backend.store.queries.reading import deployment
 
-#: A form of four short texts and two hashes is far below this.
-MOST_FORM_BYTES = 16_384
 _FIELDS = ("salt", "beneficiary", "purpose", "period", "instruction_hash")
 _NO_HASH = "0x" + "00" * 32
 
@@ -75,11 +73,7 @@ async def reveal_page(request: Request, certificate_id: CertificateIdPath) -> Re
     """The same with private texts from the form: they stay out of addresses and logs."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise HTTPException(415, "the form is application/x-www-form-urlencoded")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM_BYTES:
-            raise HTTPException(413, f"a form holds at most {MOST_FORM_BYTES} bytes")
+    body = await request.body()
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20)
     except ValueError as error:

@@ -23,5 +23,5 @@ async def landing_page(request: Request) -> Response:
 @router.get("/docs")
 async def reference_page(request: Request) -> Response:
     """The API reference, from the OpenAPI schema, without anything from elsewhere."""
-    answer = page(request, "reference.html", schema=request.app.openapi())
+    answer = page(request, "reference.html", same_for_all=True, schema=request.app.openapi())
     return packed(request, answer)

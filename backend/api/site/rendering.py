@@ -7,8 +7,10 @@ JSON block that no browser runs; the script itself is a file of ours.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 from unicodedata import category
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -37,6 +39,10 @@ NAVIGATION: Final = (
     ("proof", "/proof"),
     ("explore", "/explore"),
 )
+
+#: Names of parameters of pages; a cursor is the longest value.
+_ASKED: Final = re.compile(r"[a-z_]{1,32}")
+_MOST_ASKED, _LONGEST_ASKED = 20, 600
 
 _templates = Environment(
     loader=PackageLoader("backend", "web/templates"),
@@ -68,10 +74,16 @@ def json_block(value: Any) -> Markup:
     return Markup(text)
 
 
+def pretty_json(value: Any) -> str:
+    """A value as people read JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 _ENGLISH: Final = Texts("en")
 _templates.filters.update(
     visible=visible,
     json_block=json_block,
+    pretty_json=pretty_json,
     kilograms=_ENGLISH.kilograms,
     tonnes=_ENGLISH.tonnes,
     number=_ENGLISH.number,
@@ -90,12 +102,35 @@ def texts_of(request: Request) -> Texts:
     )
 
 
+def _in_language(request: Request, tag: str, same_for_all: bool) -> str:
+    """Where the same page is in another language, with what was asked of it.
+
+    An address is a stranger's: it stays a path of ours, and of its query only what a page may be
+    asked is kept; all of it percent-encoded.
+    """
+    path = "/" + request.url.path.lstrip("/")
+    given = () if same_for_all else request.query_params.multi_items()[:_MOST_ASKED]
+    asked = [
+        (name, value)
+        for name, value in given
+        if name != "lang" and _ASKED.fullmatch(name) and len(value) <= _LONGEST_ASKED
+    ]
+    return f"{quote(path)}?{urlencode([*asked, ('lang', tag)])}"
+
+
 def page(
-    request: Request, name: str, here: str = "", *, status: int = 200, **values: Any
+    request: Request,
+    name: str,
+    here: str = "",
+    *,
+    status: int = 200,
+    same_for_all: bool = False,
+    **values: Any,
 ) -> HTMLResponse:
     """One page in the reader's language; `here` is its key in the navigation.
 
-    A language asked for by `?lang=` is kept in a cookie, which holds nothing else.
+    A language asked for by `?lang=` is kept in a cookie, which holds nothing else. A page that is
+    the `same_for_all` has no word of a reader's in it, not even in its links.
     """
     texts = texts_of(request)
     services = services_of(request)
@@ -103,7 +138,7 @@ def page(
         t=texts,
         here=here,
         navigation=NAVIGATION,
-        path=request.url.path,
+        here_in={tag: _in_language(request, tag, same_for_all) for tag in LANGUAGES},
         common={
             "language": texts.language,
             "chainId": services.chain_id,
