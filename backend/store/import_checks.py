@@ -29,7 +29,13 @@ _WINDOWED = f"""
 """
 _RIVAL = "o.programme <> s.programme OR o.first <= o.reached OR o.following <= o.last"
 #: Rows of a step that are not plainly new: few of a first import, all of a repeated one.
-_MARKED = "CREATE TEMP TABLE marked ON COMMIT DROP AS "
+_MARKED = "INSERT INTO marked (place, verdict) "
+#: Kept by the connection: a table that ends with its transaction makes the commit wait for the
+#: disk.
+_TABLE = """
+    CREATE TEMP TABLE IF NOT EXISTS marked (place tid NOT NULL, verdict text NOT NULL)
+        ON COMMIT DELETE ROWS
+"""
 #: Nothing is known of these series: only rows of the export can stand in each other's way.
 _ALONE = f"""
     {_MARKED} SELECT o.place, 'review' AS verdict
@@ -159,6 +165,7 @@ def judge(connection: Connection, staging: Staging, bounds: Bounds, mixed: bool)
     # The defaults of Postgres would sort a step on disk. A cache of look-ups that are never asked
     # twice costs more than they do.
     driver.execute("SET LOCAL work_mem = '32MB'; SET LOCAL enable_memoize = off")
+    driver.execute(_TABLE)
     sizes = dict(
         driver.execute(
             staging.sql(
