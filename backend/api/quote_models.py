@@ -36,7 +36,7 @@ class DeliverQuery(Query):
     tonnes: int = Field(ge=1, le=_MOST_DELIVERED, description="Whole tonnes.")
 
 
-class LevelModel(Model):
+class TakenLevelModel(Model):
     """What is taken at one price."""
 
     price: Integer = Field(description="Base units per tonne.")
@@ -51,7 +51,7 @@ class PurchaseModel(Model):
 
     asset: AssetName
     tonnes: Integer
-    levels: list[LevelModel] = Field(description="By price, the cheapest first.")
+    levels: list[TakenLevelModel] = Field(description="By price, the cheapest first.")
     average_price: Integer = Field(description="Base units per tonne, rounded up.")
     worst_price: Integer = Field(description="The limit with which an order fills whole.")
     notional: Integer
