@@ -63,7 +63,7 @@ class MissingModel(Model):
     text: str
 
 
-class UseModel(Model):
+class AuthorisedUseModel(Model):
     """Whether the host party has authorised a use, today: nothing missing means it has."""
 
     use: Literal["ndc", "international-mitigation", "other"]
@@ -86,6 +86,11 @@ class ClassDetail(Model):
     facts: list[FactModel]
     attributes: AttributesModel | None = Field(
         description="None: no imported row is of this class."
+    )
+    article6: list[AuthorisedUseModel] = Field(description="By use, on the chain's day.")
+    corsia: list[EligibilityModel] = Field(description="By phase, on the chain's day.")
+    unreadable: list[str] = Field(
+        description="Keys of facts whose document breaks a rule: they count as missing."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from backend.api.app import create_app
 from backend.bridge.class_facts import (
     ATTRIBUTES,
     VOCABULARY,
@@ -21,6 +22,7 @@ from backend.domain.serials import Series
 from backend.errors import InvalidValue
 from backend.store import tables
 from backend.store.database import Database
+from tests.api.conftest import ALONE, asked
 from tests.api.history import History, address
 from tests.domain.test_corsia import DOCUMENT, HASH
 
@@ -123,6 +125,22 @@ def test_a_class_becomes_eligible_when_the_last_element_is_recorded_and_not_befo
     assert states(database, class_id)[0]["first"] == "eligible"
     record(database, class_id, "article6.authorisation", revoked, 20260501)
     assert states(database, class_id)[0]["first"] == "scope"
+
+
+def test_the_api_shows_what_follows_from_the_facts_of_a_class(classes: Any) -> None:
+    database, (class_id, _) = classes
+    record(database, class_id, "corsia.activity", canonical("corsia.activity", ACTIVITY))
+    record(database, class_id, "corsia.insurance", "{}")
+    with asked(create_app(ALONE, database=database)) as client:
+        found = client.get(f"/v1/classes/{class_id}").raise_for_status().json()["data"]
+    assert found["unreadable"] == ["corsia.insurance"]
+    by_phase = {one["phase"]: one for one in found["corsia"]}
+    assert [one["status"] for one in found["corsia"]] == ["out-of-scope", "scope", "out-of-scope"]
+    lacks = {one["code"]: one["text"] for one in by_phase["first"]["missing"]}
+    assert lacks["insurance"] == "no insurance is recorded"
+    assert "activity" not in lacks
+    uses = {one["use"]: one["authorised"] for one in found["article6"]}
+    assert uses == {"ndc": False, "international-mitigation": False, "other": False}
 
 
 def test_two_classes_that_name_one_letter_share_its_quantity(classes: Any) -> None:
