@@ -88,4 +88,6 @@ async def many(
 def _filled(services: Services, head: ChainHead, shape: type[M], **values: Any) -> M:
     """The answer's models from a query's values; `final` says which of them are provisional."""
     context = {"final": services.final_number(head)}
-    return shape.model_validate({"head": head_model(services, head), **values}, context=context)
+    values["head"] = head_model(services, head)
+    # What a query says and the answer has no field for is a mistake here, not to be dropped.
+    return shape.model_validate(values, context=context, extra="forbid")

@@ -68,7 +68,7 @@ async def one_of_market(
     head, found = await read_market(request, query.min_seq, work)
     shape = VenueAnswer[model]  # type: ignore[valid-type]
     values = {"seq": head.seq, "time_ms": head.time_ms, "data": found}
-    return _sent(request, shape.model_validate(values), private)
+    return _sent(request, shape.model_validate(values, extra="forbid"), private)
 
 
 async def page_of_market(
@@ -88,7 +88,7 @@ async def page_of_market(
         "data": page.items,
         "next_cursor": page.next_cursor,
     }
-    return _sent(request, shape.model_validate(values), private)
+    return _sent(request, shape.model_validate(values, extra="forbid"), private)
 
 
 def _sent(request: Request, answer: BaseModel, private: bool) -> Response:
