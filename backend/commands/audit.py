@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import typer
@@ -13,6 +14,8 @@ from backend.audit.render import render
 from backend.audit.report import as_json as report_json
 from backend.audit.report import exit_code
 from backend.commands.output import JSON_OPTION, console, progress, reporting
+
+_PROGRESS_SECONDS = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -41,8 +44,13 @@ def audit(
     Exit 0 none broken, 1 broken (with --strict: or not checked), 2 could not run.
     """
 
+    said = time.monotonic()
+
     def told(what: str, done: int, total: int) -> None:
-        progress(f"audit: {what} {done:,} of {total:,}")
+        nonlocal said
+        if time.monotonic() - said > _PROGRESS_SECONDS:
+            said = time.monotonic()
+            progress(f"audit: {what} {done:,} of {total:,}")
 
     try:
         with reporting(as_json):

@@ -9,7 +9,7 @@ import typer
 from backend.bridge.receipts import Terms
 from backend.chain import bridge_calls
 from backend.commands.context import Context
-from backend.commands.output import JSON_OPTION, emit, reporting, say, table
+from backend.commands.output import JSON_OPTION, emit, reporting, say, table, utc
 from backend.commands.wallet import REQUEST_OPTION, Sent, once
 from backend.domain.deliveries import Refund, State
 from backend.domain.registry_requests import SerialRange
@@ -130,7 +130,7 @@ def list_deliveries(
                 one.tonnes,
                 f"{one.series}/{one.first}-{one.last}",
                 one.registry_account,
-                one.second_deadline or one.deadline,
+                utc(one.second_deadline or one.deadline),
                 one.bridge_reason or one.bridge_state or "",
             )
             for one in page.items
@@ -144,7 +144,7 @@ def say_delivery(made: Delivery) -> None:
     say(f"delivery {made.delivery_id}: {made.state}, {made.tonnes:,} t")
     say(f"  serials  {made.series}/{made.first}-{made.last}")
     say(f"  to       {made.registry_account}")
-    say(f"  deadline {made.deadline}: not begun by then, the holder refunds alone")
+    say(f"  deadline {utc(made.deadline)}: not begun by then, the holder refunds alone")
 
 
 # ── custodians ───────────────────────────────────────────────────────────────────────────────

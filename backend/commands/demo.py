@@ -108,6 +108,8 @@ class Walk:
         self.reserve()
         self.import_newer_export()
         self.audit()
+        if not self.context.as_json:
+            say(f"The whole job is walked; look at it: {self.context.settings.api_url}/")
 
     def step(self, title: str, facts: list[str], **values: Any) -> None:
         """Say what happened and keep it."""

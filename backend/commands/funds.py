@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from backend.chain import abi, calls, exchange_calls
 from backend.chain.keys import Key
 from backend.client import Client, Trader
 from backend.commands.context import Context
-from backend.commands.output import JSON_OPTION, emit, reporting, say
+from backend.commands.output import JSON_OPTION, emit, reporting, say, utc
 from backend.commands.wallet import REQUEST_OPTION, Sent, once
 from backend.domain.money import format_money, parse_money
 from backend.domain.units import format_kilograms, parse_kilograms
@@ -251,6 +252,18 @@ def leave(
             data = exchange_calls.cancel_exit(ids) if cancel else exchange_calls.request_exit(ids)
         transaction = context.send(once("exit", request), key, "Exchange", data)
         done = "claimable now" if execute else "trading again" if cancel else "leaving"
-        document = {"transaction": transaction, "assets": ids, "state": done}
+        document: dict[str, Any] = {"transaction": transaction, "assets": ids, "state": done}
+        if not execute and not cancel:
+            document |= _times_of_exit(context, key.address, assets)
+            first, last = (utc(document[name]) for name in ("due_at", "lapses_at"))
+            done += f", to be executed from {first} to {last}"
         names = ", ".join(one.name for one in assets)
-        emit(as_json, document, lambda: say(f"{names} of {source}: {done}, {transaction}"))
+        emit(as_json, document, lambda: say(f"{names} of {source}: {done}; {transaction}"))
+
+
+def _times_of_exit(context: Context, account: str, assets: Sequence[Holding]) -> dict[str, int]:
+    """Unix seconds between which what was just requested can be executed, as the contract has it:
+    more than two windows later, at the latest three."""
+    asked = max(account_of(context, account, one)[2] for one in assets)
+    window = int(context.contracts.read("Exchange", "WINDOW"))
+    return {"due_at": asked + 2 * window + 1, "lapses_at": asked + 3 * window}

@@ -13,7 +13,7 @@ import typer
 from backend.client import Client, Placed
 from backend.commands.context import Context
 from backend.commands.funds import Holding, holding, settlement_asset, trader
-from backend.commands.output import JSON_OPTION, emit, jsonable, reporting, say, table
+from backend.commands.output import EXIT_REFUSED, JSON_OPTION, emit, jsonable, reporting, say, table
 from backend.domain.money import format_money
 from backend.domain.orders import NO_DETAILS
 from backend.domain.retirements import RetirementDetails
@@ -105,6 +105,7 @@ def order(
         if keep is not None:
             keep.write_bytes(orjson.dumps(jsonable(document_of(placed))))
         emit(as_json, document_of(placed), lambda: say_placed(placed, money))
+        _require_taken(placed)
 
 
 def cancel(
@@ -125,6 +126,13 @@ def cancel(
         else:
             placed = trader(context, source).cancel(nonce)
         emit(as_json, document_of(placed), lambda: say_placed(placed, None))
+        _require_taken(placed)
+
+
+def _require_taken(placed: Placed) -> None:
+    """Exit 1 for what the venue refused: it is acknowledged all the same."""
+    if placed.status == "refused":
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def document_of(placed: Placed) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import typer
 
 from backend.bridge.task_answers import Said, answer_of, misfits
 from backend.commands.context import Context, clock
-from backend.commands.output import JSON_OPTION, emit, reporting, say, table
+from backend.commands.output import JSON_OPTION, emit, reporting, say, table, utc
 from backend.domain.custody_tasks import (
     MAX_FILE_BYTES,
     Proposal,
@@ -176,8 +175,7 @@ def _say(task: Task) -> None:
     for name, text in instructions_of(task):
         say(f"  {name:<18}{text}")
     for one in task.proposals:
-        when = datetime.fromtimestamp(one.answered_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        say(f"  answer {one.number} by {one.answered_by}, {when} {one.file_name}")
+        say(f"  answer {one.number} by {one.answered_by}, {utc(one.answered_at)} {one.file_name}")
         if isinstance(task.request, StatementRequest):
             say(f"    {len(one.content['blocks'])} live blocks as of {one.content['as_of']}")
         else:

@@ -17,6 +17,8 @@ class Step:
 
     name: str
     command: tuple[str, ...]
+    #: What takes long in it, for whoever waits.
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def default_plan(
     """What `causeway up` runs on one machine."""
     return Plan(
         migrate=Step("migrate", command("db", "migrate")),
-        deploy=Step("deploy", command("deploy")),
+        deploy=Step("deploy", command("deploy"), "(the first time it compiles: a minute)"),
         recover=Step("recover", command("index", "recover")),
         services=(
             *registries,

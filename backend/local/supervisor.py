@@ -362,7 +362,7 @@ class Supervisor:
             while child.alive:
                 self._check_signals()
                 if not announced and time.monotonic() - begun > _SILENT_SECONDS:
-                    self._say(f"  {step.name} …")
+                    self._say(f"  {step.name} … {step.note}".rstrip())
                     announced = True
                 time.sleep(0.02)
         finally:
@@ -432,7 +432,7 @@ class Supervisor:
             return (step, child, offset + len(written))
         self._forget(step.name)
         if child.returncode != 0:
-            self._say(f"`{step.name}` failed with status {child.returncode}; its log is {log}")
+            self._say(f"`{step.name}` failed ({child.returncode}), the rest goes on; see {log}")
         return None
 
     def _keep(self, watched: Watched) -> None:

@@ -339,7 +339,8 @@ def test_a_wallet_trades_from_the_command_line(causeway: Commands, demo: dict[st
     assert cancelled["status"] == "accepted"
     states = {one["nonce"]: one["state"] for one in causeway.json("orders", "wallet-1")}
     assert states[sold["nonce"]] == "cancelled"
-    refused = causeway.json("order", "buy", "999", "1", "--price", "60", "--from", "wallet-4")
+    bought = ("order", "buy", "999", "1", "--price", "60", "--from", "wallet-4")
+    refused = causeway.json(*bought, expect=1)
     assert (refused["status"], refused["reason"]) == ("refused", "not_enough")
     causeway.run("order", "buy", "0", "1", "--price", "60", "--from", "wallet-4", expect=1)
     causeway.run("withdraw", "100", "HKD", "--from", "wallet-4")
