@@ -10,7 +10,7 @@ from backend.chain.keys import Key, recover
 from backend.chain.roles import SIGNERS, Role
 from backend.chain.sender import Sender
 from backend.domain.transactions import TransactionState
-from backend.errors import ChainUnavailable, NotAuthorised
+from backend.errors import ChainUnavailable, IndexBehind, NotAuthorised
 from backend.store.custody import Approval, Custody
 from backend.store.database import Connection, Database
 from backend.store.queries.reading import chain_head
@@ -60,9 +60,12 @@ class Services:
 
         Counted from the index's own head, and read in one snapshot with what it shall hold for:
         after a reorganisation the chain's head says nothing of rows that the index still has of
-        the chain blocks that were replaced.
+        the chain blocks that were replaced. Raises IndexBehind while there is no index.
         """
-        return max(chain_head(connection).number - self.confirmations, 0)
+        indexed = chain_head(connection).number
+        if indexed < 0:
+            raise IndexBehind("nothing is indexed yet", indexed_number=indexed)
+        return max(indexed - self.confirmations, 0)
 
     @property
     def trust(self) -> str:

@@ -36,8 +36,8 @@ class OnChain:
     phase: Phase
     periods: Periods
     broken: bool
-    #: Class, first position and tonnes: what its number stands for.
-    what: tuple[int, int, int]
+    #: Holder, class, first position and tonnes: what its number stands for.
+    what: tuple[str, int, int, int]
 
 
 class DeliveryFlow:
@@ -86,7 +86,7 @@ class DeliveryFlow:
             phase,
             self._periods,
             bool(found["broken"]),
-            (found["classId"], found["firstPosition"], found["tonnes"]),
+            (found["holder"], found["classId"], found["firstPosition"], found["tonnes"]),
         )
 
     def advance(self, flow: Flow, custodian: Key | None) -> None:
@@ -94,7 +94,9 @@ class DeliveryFlow:
         now = self.on_chain(flow.id)
         state = now.phase.state
         begins = state in (State.REQUESTED, State.BEGUN, State.DISPATCHED)
-        if now.what != (flow.class_id, flow.first_position, flow.tonnes):
+        if state is State.NONE:
+            self._parts.flows.wait(flow, POLL_SECONDS, "the chain does not have it now")
+        elif not self._is_same(flow, now):
             self._is_another(flow, now)
         elif begins and flow.content.get("statement"):
             self._follow_statement(flow)
@@ -110,16 +112,38 @@ class DeliveryFlow:
         elif state in (State.BEGUN, State.DISPATCHED):
             self._transfer(flow, now, custodian)
 
+    def _is_same(self, flow: Flow, now: OnChain) -> bool:
+        """Whether its number stands for what was taken up; the account is in the log alone."""
+        with self._parts.database.read() as connection:
+            recipient = delivering.recipient_of(connection, int(flow.id))
+        taken_up = (flow.content["holder"], flow.class_id, flow.first_position, flow.tonnes)
+        return now.what == taken_up and recipient in (None, flow.content["recipient"])
+
     def _is_another(self, flow: Flow, now: OnChain) -> None:
-        """A reorganisation deeper than what counts as final gave its number to another request."""
-        class_id, first, tonnes = now.what
+        """A reorganisation deeper than what counts as final gave its number to another request:
+        nothing that was drafted for the old one may meet the new one.
+        """
+        reason = "the chain has another request of its number"
+        self._give_up_statements(flow, reason)
+        holder, class_id, first, tonnes = now.what
         said = (
             f"delivery {flow.id} was taken up as {flow.tonnes} t of class {flow.class_id} at "
-            f"{flow.first_position}; the chain has {tonnes} t of class {class_id} at {first} now"
+            f"{flow.first_position} for {flow.content['holder']} to {flow.content['recipient']}; "
+            f"the chain has {tonnes} t of class {class_id} at {first} for {holder} now"
         )
-        evidence = {"class_id": str(class_id), "first_position": str(first), "tonnes": str(tonnes)}
+        held = self._parts.requests.of_flow(DELIVERY, flow.id)
+        evidence = {
+            "holder": holder, "class_id": str(class_id), "first_position": str(first),
+            "tonnes": str(tonnes), "asked_at_registry": [one.request.as_json() for one in held],
+        }  # fmt: skip
         self._parts.report(flow, "delivery-replaced", "", said, evidence)
-        self._parts.flows.wait(flow, SLOW_SECONDS, "the chain has another request of its number")
+        self._parts.flows.wait(flow, SLOW_SECONDS, reason)
+
+    def _give_up_statements(self, flow: Flow, reason: str) -> None:
+        """Drafts that nobody may send any more."""
+        for one in self._parts.statements.stored.of_flow(DELIVERY, flow.id):
+            if one.state in OPEN and not self._parts.statements.is_recorded(one):
+                self._parts.statements.stored.set_state(one.id, StatementState.FAILED, reason)
 
     def _wait_for_holder(self, flow: Flow, reason: str) -> None:
         if flow.state == "rejected":
@@ -324,11 +348,8 @@ class DeliveryFlow:
 
     def _refunded(self, flow: Flow, state: State) -> None:
         """The holder has the tokens again. What the registry did all the same is a break."""
-        for one in self._parts.statements.stored.of_flow(DELIVERY, flow.id):
-            if one.state in OPEN and not self._parts.statements.is_recorded(one):
-                # The contract refuses it from now on.
-                stored = self._parts.statements.stored
-                stored.set_state(one.id, StatementState.FAILED, "the delivery was refunded")
+        # The contract refuses them from now on.
+        self._give_up_statements(flow, "the delivery was refunded")
         held = self._parts.requests.of_flow(DELIVERY, flow.id)
         answer = self._last_answer(flow) if held else None
         if answer is not None and answer.state is AnswerState.DONE:

@@ -233,10 +233,16 @@ class Submission:
     def _words(self, order: Order) -> RetirementDetails | None:
         """What the certificate shall show: the words of a public instruction that was given to us,
         when they are those that the order binds."""
-        said = RegistryRequests(self._database).instruction("0x" + order.details_hash.hex())
-        if said is None or not said.is_public:
+        key = "0x" + order.details_hash.hex()
+        try:
+            said = RegistryRequests(self._database).instruction(key)
+            if said is None or not said.is_public:
+                return None
+            words = details_of(said)
+        except InvalidValue as error:
+            # Kept by older rules. The retirement goes on without its words.
+            log.warning("instruction", hash=key, problem=error.message)
             return None
-        words = details_of(said)
         return words if words.hash == order.details_hash else None
 
     def _earmarked(self, digest: bytes, block: int) -> bool:

@@ -139,7 +139,7 @@ _NEW = f"""
         s.project_name, s.vintage_start, s.vintage_end, s.batch, s.status, s.cohort, s.vocabulary,
         s.labels, s.unmapped, s.facts,
         %(import)s, %(import)s, s.row, s.line
-      FROM {{rows}} s WHERE {_WITHIN} AND s.ctid NOT IN (SELECT place FROM marked)
+      FROM {{rows}} s WHERE {_WITHIN} AND NOT EXISTS (SELECT FROM marked m WHERE m.place = s.ctid)
      ORDER BY s.series_id, s.first
 """
 _HELD = """

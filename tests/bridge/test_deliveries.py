@@ -71,11 +71,18 @@ def test_l8_a_number_that_stands_for_another_request_by_now_is_left_alone_and_re
     scene.indexer.advance()
     scene.bridge.discover()
     held = scene.bridge.parts.flows.get("delivery", number)
-    stale = replace(held, first_position=7)
-    scene.bridge.deliveries.advance(stale, scene.world.keys["custodian"])
-    scene.sender.advance()
+    for stale in (
+        replace(held, first_position=(held.first_position or 0) + 7),
+        replace(held, content={**held.content, "holder": scene.world.holders[1].address}),
+        replace(held, content={**held.content, "recipient": "SOMEBODY-ELSE"}),
+    ):
+        scene.bridge.deliveries.advance(stale, scene.world.keys["custodian"])
+        scene.sender.advance()
     assert delivery(scene, number) is State.REQUESTED
     assert breaks_of(scene, desk) == ["delivery-replaced"]
+    scene.bridge.deliveries.advance(held, scene.world.keys["custodian"])
+    scene.sender.advance()
+    assert delivery(scene, number) is State.BEGUN
 
 
 def test_l8_a_delivery_that_the_recipient_rejects_is_refunded_on_the_same_serials(

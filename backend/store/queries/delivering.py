@@ -49,6 +49,13 @@ def new_requests(connection: Connection, block: int) -> list[Requested]:
     ]
 
 
+def recipient_of(connection: Connection, delivery_id: int) -> str | None:
+    """The registry account of a request as the index has it; None when it does not have it."""
+    query = text("SELECT registry_account FROM deliveries WHERE delivery_id = :delivery")
+    found: str | None = connection.execute(query, {"delivery": delivery_id}).scalar()
+    return found
+
+
 def is_begun(connection: Connection, delivery_id: int, block: int) -> bool:
     """Whether a custodian began it up to a final chain block."""
     given = {"delivery": delivery_id, "block": block}
