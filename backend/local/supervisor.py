@@ -128,7 +128,8 @@ class Supervisor:
         }
         try:
             killed = self._end_leftovers()
-            require_free_ports(self.settings, self.plan, after_kill=killed)
+            require_free_ports(self.settings, self.plan, self._check_signals, after_kill=killed)
+            run_file.remove(self.home)
             if fresh:
                 self._set_aside("as asked")
             self._watchdog = Watchdog()
@@ -140,7 +141,7 @@ class Supervisor:
             self._stop_all()
             if self._watchdog is not None:
                 self._watchdog.close()
-            run_file.remove(self.home)
+                run_file.remove(self.home)
             self._lock.release()
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -156,7 +157,7 @@ class Supervisor:
     # ----------------------------------------------------------------------------- the start
 
     def _end_leftovers(self) -> bool:
-        """End what a killed run left; whether there was one."""
+        """End what a killed run left; whether there was one: its file stays till ports are free."""
         left = run_file.read(self.home)
         ended = []
         for name, identity in reversed(left.processes.items() if left else ()):
@@ -166,7 +167,6 @@ class Supervisor:
         if left is not None:
             what = ", ".join(ended) or "nothing"
             self._say(f"The last run (process {left.supervisor.pid}) was killed; ended: {what}.")
-        run_file.remove(self.home)
         return left is not None
 
     def _start_all(self) -> None:

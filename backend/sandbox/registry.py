@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -33,6 +33,13 @@ MODES: Final[dict[str, dict[str, int]]] = {
     "other-serials": {"other_serials": 1000},
     "maintenance": {},
 }
+
+
+class Window(NamedTuple):
+    """Maintenance from `start` until before `end`, Unix seconds of the registry's clock."""
+
+    start: int
+    end: int
 
 
 class SimulatedRegistry:
@@ -92,15 +99,21 @@ class SimulatedRegistry:
         is_open = self.is_open
         changed = bool(faults != self._asked("PUT", "admin/faults", wanted))
         if is_open == (mode == "maintenance"):
-            self.close_until(self.time + seconds if is_open else 0)
+            now = self.time
+            self.close_in([Window(now, now + seconds)] if is_open else [])
             changed = True
         return changed
 
-    def close_until(self, second: int) -> None:
-        """Maintenance from now until this second of its clock; one that is past opens it."""
-        time = self.time
-        windows = [[time, second]] if second > time else []
-        self._asked("PUT", "admin/maintenance", {"windows": windows})
+    @property
+    def windows(self) -> list[Window]:
+        """Its maintenance under way and to come."""
+        now = self.time
+        found = self._asked("GET", "admin/maintenance")["windows"]
+        return [one for one in (Window(*ends) for ends in found) if one.end > now]
+
+    def close_in(self, windows: Sequence[Window]) -> None:
+        """Its maintenance is in these windows and no other: none opens it."""
+        self._asked("PUT", "admin/maintenance", {"windows": [list(one) for one in windows]})
 
     def choose_serials(self, itself: bool) -> None:
         """Whether the registry retires serials of its own choice rather than those named."""

@@ -13,7 +13,7 @@ from backend.domain.serials import Interval
 from backend.errors import Conflict, InvalidValue, NotFound, ProgrammeForbids, ServiceError
 from backend.sandbox.effects import Effect
 from backend.sandbox.machine import Machine
-from backend.sandbox.registry import SimulatedRegistry
+from backend.sandbox.registry import SimulatedRegistry, Window
 
 #: Who signs on this machine.
 SIGNERS: Final = ("custodian", "attestor")
@@ -138,24 +138,32 @@ class Triggers:
         Nobody stops the worker, which goes on wanting to renew the report: its registry is closed,
         so that no inventory can be had, and chain and registry jump past the report's greatest
         age. Opened again, the worker makes the report that is due; `due` until it is recorded.
+        Maintenance that was asked for otherwise stays as it was.
         """
-        is_stale, is_open = self._is_stale(), self._registry.is_open
+        windows = self._registry.windows
+        others = [one for one in windows if not _is_of_stale(one)]
+        is_closed = others != windows
         if not stale:
-            if is_stale and not is_open:
-                self._registry.close_until(0)
-            state = "due" if is_stale else "done"
-            return Effect(is_stale and not is_open, state=state, values={"stale": False})
+            # Whatever the report's age: what closed the registry may have come no further.
+            if is_closed:
+                self._registry.close_in(others)
+            state = "due" if self._is_stale() else "done"
+            return Effect(is_closed, state=state, values={"stale": False})
         reserve = self._machine.bridge.reserve
         if not reserve.current().sequence:
             raise Conflict("there is no reserve report yet that could grow stale")
-        if is_stale and not is_open:
+        if is_closed and self._is_stale():
             return Effect(False, values={"stale": True})
-        # No report is as of a later second than the registry's when it closes: neither the newest
-        # nor one that is being signed.
-        self._registry.close_until(self._registry.time + LONGEST_JUMP)
-        past = self._registry.time + reserve.max_age() + 1
-        self.time(past)
-        self._registry.close_until(past + LONGEST_JUMP)
+        try:
+            # No report is as of a later second than the registry's when it closes: neither the
+            # newest nor one that is being signed.
+            self._registry.close_in([*others, _window_of_stale(self._registry.time)])
+            past = self._registry.time + reserve.max_age() + 1
+            self.time(past)
+            self._registry.close_in([*others, _window_of_stale(past)])
+        except BaseException:
+            self._registry.close_in(others)
+            raise
         return Effect(True, values={"stale": True, "time": str(past)})
 
     def _is_stale(self) -> bool:
@@ -220,3 +228,12 @@ class Triggers:
         if not found["number"]:
             raise NotFound(f"no class has the id {class_id}", class_id=str(class_id))
         return found
+
+
+def _window_of_stale(start: int) -> Window:
+    return Window(start, start + LONGEST_JUMP)
+
+
+def _is_of_stale(window: Window) -> bool:
+    """Known by its length: what a mode of the registry closes is a day long at most."""
+    return window == _window_of_stale(window.start)

@@ -112,6 +112,10 @@ def test_a_finished_child_is_not_alive_and_keeps_its_status(tmp_path: Path) -> N
     assert identify(os.getpid()) is not None
 
 
+def _go_on() -> None:
+    """Nobody asks for the end."""
+
+
 def test_a_port_that_a_killed_run_still_holds_is_waited_for_another_programs_is_refused() -> None:
     settings = Settings.from_environment(chain_url="http://127.0.0.1:1")
     with socket.socket() as holder:
@@ -119,8 +123,29 @@ def test_a_port_that_a_killed_run_still_holds_is_waited_for_another_programs_is_
         holder.listen()
         plan = default_plan(api_port=holder.getsockname()[1])
         with pytest.raises(LocalError, match="CAUSEWAY_API_PORT"):
-            require_free_ports(settings, plan, after_kill=False)
+            require_free_ports(settings, plan, _go_on, after_kill=False)
         leaving = threading.Timer(0.5, holder.close)
         leaving.start()
-        require_free_ports(settings, plan, after_kill=True)
+        require_free_ports(settings, plan, _go_on, after_kill=True)
         leaving.join()
+
+
+class _Asked(BaseException):
+    """Somebody asked for the end."""
+
+
+def test_the_wait_for_a_port_ends_when_the_end_is_asked_for() -> None:
+    settings = Settings.from_environment(chain_url="http://127.0.0.1:1")
+    rounds: list[None] = []
+
+    def third_time() -> None:
+        rounds.append(None)
+        if len(rounds) == 3:
+            raise _Asked
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        plan = default_plan(api_port=holder.getsockname()[1])
+        with pytest.raises(_Asked):
+            require_free_ports(settings, plan, third_time, after_kill=True)

@@ -183,6 +183,24 @@ def test_a_taken_port_says_which_and_how_to_choose_another(home: Path) -> None:
             assert "CAUSEWAY_RPC_PORT=" in run.output
 
 
+def test_who_waits_for_the_ports_of_a_killed_run_can_stop_and_the_next_run_waits_too(
+    home: Path,
+) -> None:
+    with supervised(home) as run:
+        run.wait_for(RUNNING)
+        left = run.run
+    left["processes"] = {}
+    (home / "run.json").write_text(json.dumps(left))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for _ in range(2):
+            with supervised(home, rpc_port=port) as waiting:
+                waiting.wait_for("was killed; ended: nothing")
+                assert waiting.stop() == 0
+                assert "is taken" not in waiting.output
+    assert json.loads((home / "run.json").read_bytes()) == left
+
+
 def test_a_service_that_keeps_failing_ends_the_run_and_names_its_log(home: Path) -> None:
     with supervised(home, services=(stand_in("worker", "--exit", "4"),)) as run:
         assert run.process.wait(60) == 1

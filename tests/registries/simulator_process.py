@@ -21,21 +21,21 @@ TOKEN = "holder-of-the-test"
 class SimulatorProcess:
     """`causeway registry-simulator` on a free port with a book of its own."""
 
-    def __init__(self, directory: Path, programme: str = "VCS") -> None:
+    def __init__(self, directory: Path, programme: str = "VCS", admin_token: str = ADMIN) -> None:
         self.programme = programme
+        self._admin_token = admin_token
         self.book = directory / f"{programme}.sqlite"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / f"{programme}.log"
-        self._admin = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=60
-        )
+        headers = {"Authorization": f"Bearer {admin_token}"} if admin_token else {}
+        self._admin = httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def start(self) -> None:
         """Start it, again after a kill, and wait until it answers."""
         words = ("registry-simulator", "--programme", self.programme, "--book", str(self.book))
-        tokens = ("--port", str(self.port), "--token", TOKEN, "--admin-token", ADMIN)
+        tokens = ("--port", str(self.port), "--token", TOKEN, "--admin-token", self._admin_token)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "backend.cli", *words, *tokens], stdout=log, stderr=log

@@ -31,6 +31,7 @@ class Admin:
             ("GET", "faults", lambda body: self._ledger.faults.as_json()),
             ("PUT", "faults", self._set_faults),
             ("POST", "clock", self._advance_clock),
+            ("GET", "maintenance", self._maintenance),
             ("PUT", "maintenance", self._set_maintenance),
             ("POST", "process", self._process),
             ("GET", "book", self._book),
@@ -84,6 +85,9 @@ class Admin:
         self._ledger.advance_clock(_number(body, "seconds", None))
         moved = self._operations.do_what_is_due()
         return {"time": self._ledger.now_ms() // 1000, "moved": moved}
+
+    def _maintenance(self, body: dict[str, Any]) -> Any:
+        return {"windows": json.loads(self._ledger.fact("maintenance", "[]"))}
 
     def _set_maintenance(self, body: dict[str, Any]) -> Any:
         """Windows [start, end) in Unix seconds of the registry's clock; they replace the old."""

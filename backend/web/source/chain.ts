@@ -18,9 +18,11 @@ export interface Call {
   args: unknown[];
 }
 
-/** A call that the wallet signs, and what it does in words: the page shows it until it is final. */
+/** A call that the wallet signs, and what it does in words: the page shows it until it is final.
+ *  `place`: the note that says what came of it. */
 export interface Act extends Call {
   what: string;
+  place: HTMLElement;
 }
 
 const PATIENCE_MS = 120_000;
@@ -42,7 +44,7 @@ export async function send(call: Act): Promise<Receipt> {
   await onOurChain();
   const data = await encode(call);
   const hash = await request<string>("eth_sendTransaction", [{ from, to: call.to, data }]);
-  follow(hash, call.what);
+  follow(hash, call.what, call.place);
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
     const receipt = await request<Receipt | null>("eth_getTransactionReceipt", [hash]);

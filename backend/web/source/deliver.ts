@@ -75,7 +75,8 @@ function line(one: Delivery): HTMLElement {
         const abi = "function refund(uint64 deliveryId)";
         const what = `${say("script.refund")} · ${one.delivery_id}`;
         const args = [BigInt(one.delivery_id)];
-        await indexed(await send({ what, to: here.deliveries, abi, args }));
+        const place = at("own-note");
+        await indexed(await send({ what, place, to: here.deliveries, abi, args }));
         await refresh();
         return say("script.refunded", { tonnes: grouped(one.tonnes) });
       });
@@ -169,7 +170,8 @@ form.addEventListener("submit", (event) => {
       name: here.classes[id] ?? "",
       account,
     });
-    await indexed(await send({ what, to: here.deliveries, abi, args }));
+    const place = at("deliver-note");
+    await indexed(await send({ what, place, to: here.deliveries, abi, args }));
     await refresh();
     return say("script.delivery_made", { tonnes: grouped(count) });
   });

@@ -77,6 +77,8 @@ export async function during(
   action: () => Promise<string | void>,
 ): Promise<void> {
   button.disabled = true;
+  // What an earlier action sent to the chain is nothing of this one.
+  delete place.dataset.sent;
   note(place, say("script.working"));
   try {
     note(place, (await action()) ?? "", "good");

@@ -204,9 +204,11 @@ async function putIn(held: Held): Promise<string | void> {
     throw new Told(say("script.too_little", { have: shown(held, have), name: held.name }));
   const amounts = `${held.name}: ${shown(held, amount)}`;
   const what = `${say("script.deposit")} · ${amounts}`;
+  const place = at("wallet-note");
   if (held.money) {
     await send({
       what: `${say("script.approve")} · ${amounts}`,
+      place,
       to: held.money.address,
       abi: "function approve(address spender, uint256 amount) returns (bool)",
       args: [here.exchange, amount],
@@ -214,6 +216,7 @@ async function putIn(held: Held): Promise<string | void> {
     await indexed(
       await send({
         what,
+        place,
         to: here.exchange,
         abi: "function deposit(address asset, uint256 amount) returns (uint256)",
         args: [held.money.address, amount],
@@ -223,7 +226,7 @@ async function putIn(held: Held): Promise<string | void> {
     const abi =
       "function safeTransferFrom(address from, address to, uint256 id, uint256 value, bytes data)";
     const args = [account, here.exchange, held.id, amount, "0x"];
-    await indexed(await send({ what, to: here.credits, abi, args }));
+    await indexed(await send({ what, place, to: here.credits, abi, args }));
   }
   return say("script.deposited", { amount: shown(held, amount) });
 }
@@ -285,7 +288,9 @@ async function takeOut(held: Held): Promise<string | void> {
 async function claim(account: string, held: Held): Promise<string> {
   const abi = "function claim(address account, uint256 asset) returns (uint256)";
   const what = `${say("script.claim")} · ${held.name}`;
-  await indexed(await send({ what, to: here.exchange, abi, args: [account, held.id] }));
+  const args = [account, held.id];
+  const place = at("exchange-note");
+  await indexed(await send({ what, place, to: here.exchange, abi, args }));
   return say("script.claimed");
 }
 
@@ -305,7 +310,7 @@ function exitOf(
     return act("script.exit", place, async () => {
       const abi = "function requestExit(uint256[] assets)";
       const what = `${say("script.exit")} · ${held.name}`;
-      await indexed(await send({ what, to: here.exchange, abi, args: [[held.id]] }));
+      await indexed(await send({ what, place, to: here.exchange, abi, args: [[held.id]] }));
       return say("script.exit_requested", { window: Math.ceil((2 * here.window) / 60) });
     });
   }
@@ -324,7 +329,8 @@ function exitOf(
   return act("script.exit_execute", place, async () => {
     const abi = "function executeExit(address account, uint256[] assets)";
     const what = `${say("script.exit_execute")} · ${held.name}`;
-    await indexed(await send({ what, to: here.exchange, abi, args: [account, [held.id]] }));
+    const args = [account, [held.id]];
+    await indexed(await send({ what, place, to: here.exchange, abi, args }));
     return say("script.exit_executed");
   });
 }

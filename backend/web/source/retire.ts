@@ -218,7 +218,8 @@ async function retireHeld(said: Request): Promise<string> {
     ? { abi: RETIRE, args: [from, id, amount, from, kept.details_hash] }
     : { abi: RETIRE_PUBLICLY, args: [from, id, amount, from, ...words] };
   const what = say("script.retire_line", { amount: tonnes(amount), name: chosen().name });
-  const receipt = await send({ what, to: here.credits, ...call });
+  const place = at("retire-note");
+  const receipt = await send({ what, place, to: here.credits, ...call });
   await indexed(receipt);
   const retired = receipt.logs.find(
     (log) =>
@@ -273,12 +274,18 @@ function finish(link: string, said: Request, kept: Checked, onlyHash: boolean): 
   };
 }
 
+/** A link or a salt of another retirement, or of one that the chain took back, is none of this. */
+function hideDone(): void {
+  at("done").hidden = true;
+}
+
 form.addEventListener("input", changed);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   void during(at<HTMLButtonElement>("sign"), at("retire-note"), async () => {
     // What is under way quietly would take the marks away again.
     clearTimeout(later);
+    hideDone();
     kilograms();
     const said = written(rules());
     await check(said);
@@ -288,4 +295,4 @@ form.addEventListener("submit", (event) => {
   });
 });
 changed();
-unsay(at("retire-note"));
+unsay(at("retire-note"), hideDone);

@@ -3,6 +3,7 @@
 import { make, note, say } from "./page.js";
 import { short } from "./amounts.js";
 import { ask } from "./service.js";
+import { decide } from "./taken.js";
 import { connected, request, whenChanged } from "./wallet.js";
 
 type State = "waiting" | "mined" | "final" | "refused" | "taken_back";
@@ -35,7 +36,7 @@ let known = read();
 let seen: string | null = null;
 let running = false;
 let moved: (() => void)[] = [];
-let turned: ((back: boolean) => void)[] = [];
+let notes: { place: HTMLElement; takenBack: () => void }[] = [];
 
 function read(): Sent[] {
   return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]") as Sent[];
@@ -45,8 +46,9 @@ function keep(): void {
   sessionStorage.setItem(KEPT, JSON.stringify(known.slice(0, MOST)));
 }
 
-/** Shows a transaction from now on; `what` says in words what it does. */
-export function follow(hash: string, what: string): void {
+/** Shows a transaction from now on; `what` says in words what it does, `place` what came of it. */
+export function follow(hash: string, what: string, place: HTMLElement): void {
+  place.dataset.sent = `${place.dataset.sent ?? ""} ${hash}`.trim();
   const account = connected() ?? "";
   known = [
     { hash, account, what, state: "waiting" as State, block: 0 },
@@ -63,12 +65,22 @@ export function whenMoved(listener: () => void): void {
 }
 
 /** What `place` says of something done is not so while the chain has taken it back: it says that
- *  instead, and nothing once the transaction stands in a chain block again. */
-export function unsay(place: HTMLElement): void {
-  turned.push((back) => {
-    if (!place.textContent) return;
-    note(place, back ? say("script.sent_taken_back_words") : "", "warn");
-  });
+ *  instead, and nothing once every transaction stands in a chain block again. `takenBack` takes
+ *  away what else the page shows of it. */
+export function unsay(place: HTMLElement, takenBack = (): void => undefined): void {
+  notes.push({ place, takenBack });
+}
+
+function unsayGone(): void {
+  const gone = own().flatMap((one) => (one.state === "taken_back" ? [one.hash] : []));
+  for (const { place, takenBack } of notes) {
+    const hashes = (place.dataset.sent ?? "").split(" ").filter(Boolean);
+    const kind = ["good", "warn"].find((one) => place.classList.contains(one)) ?? "";
+    const verdict = decide({ hashes, kind }, gone);
+    if (verdict === "leave") continue;
+    note(place, verdict === "warn" ? say("script.sent_taken_back_words") : "", "warn");
+    if (verdict === "warn") takenBack();
+  }
 }
 
 function own(): Sent[] {
@@ -98,13 +110,11 @@ async function look(): Promise<void> {
   const { head } = await ask<{ head: Head }>("/v1/classes?limit=1");
   for (const one of own().filter(isOpen)) {
     const receipt = await request<Receipt | null>("eth_getTransactionReceipt", [one.hash]);
-    const before = one.state;
     one.state = stateOf(one, receipt, Number(head.final_number));
-    if ((before === "taken_back") !== (one.state === "taken_back"))
-      for (const listener of turned) listener(one.state === "taken_back");
     one.block = receipt ? Number(receipt.blockNumber) : one.block;
   }
   keep();
+  unsayGone();
   draw(Number(head.final_number));
   if (seen !== null && seen !== head.hash) for (const listener of moved) listener();
   seen = head.hash;
