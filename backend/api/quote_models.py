@@ -9,10 +9,8 @@ from pydantic import Field
 from backend.api.market_models import AssetName, VenueQuery
 from backend.api.models import Integer, Model
 from backend.api.parameters import Address, ClassId, Query, UpcomingQuery
+from backend.api.quoting import MOST_DELIVERED
 from backend.domain.orders import MAX_QUANTITY
-from backend.store.queries.upcoming import MOST_KILOGRAMS
-
-_MOST_DELIVERED = MOST_KILOGRAMS // 1_000
 
 
 class PurchaseQuery(VenueQuery):
@@ -33,7 +31,7 @@ class DeliverQuery(Query):
     """What is delivered."""
 
     class_id: ClassId
-    tonnes: int = Field(ge=1, le=_MOST_DELIVERED, description="Whole tonnes.")
+    tonnes: int = Field(ge=1, le=MOST_DELIVERED, description="Whole tonnes.")
 
 
 class TakenLevelModel(Model):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Final
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -35,16 +36,18 @@ from backend.domain.quotes import (
     whole_tonnes,
 )
 from backend.domain.units import KILOGRAMS_PER_TONNE
-from backend.errors import ChainRejected, ChainUnavailable, NotEnough
+from backend.errors import ChainRejected, ChainUnavailable, InvalidValue, NotEnough
 from backend.registries.custody_file import Channel, Custody
 from backend.registries.fee_schedules import fee_schedules
 from backend.store.queries import market
 from backend.store.queries.classes import get_class
 from backend.store.queries.market import VenueHead
 from backend.store.queries.reading import Connection, deployment
-from backend.store.queries.upcoming import consumption, upcoming
+from backend.store.queries.upcoming import MOST_KILOGRAMS, consumption, upcoming
 
 CONTRACT = "Deliveries"
+#: Tonnes that one delivery is quoted for.
+MOST_DELIVERED: Final = MOST_KILOGRAMS // KILOGRAMS_PER_TONNE
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +176,26 @@ async def delivery_terms(request: Request) -> DeliveryTerms | None:
 
 
 def _require_one_block(db: Connection, class_id: int, tonnes: int) -> None:
-    """Raises NotEnough when the next tonnes lie in more than one block: no delivery crosses."""
-    found = upcoming(db, class_id, tonnes * KILOGRAMS_PER_TONNE)
-    first = found.pieces[0].serials[0]
-    there = first.last - first.first + 1
+    """Raises NotEnough when the next tonnes lie in more than one block: no delivery crosses.
+    InvalidValue beyond what a preview looks at; both in tonnes, as they were asked.
+    """
+    if tonnes > MOST_DELIVERED:
+        raise InvalidValue("tonnes", tonnes, f"is not 1 … {MOST_DELIVERED}")
+    try:
+        there = _next_block(db, class_id, tonnes)
+    except NotEnough as error:
+        left = int(error.values["available"]) // KILOGRAMS_PER_TONNE
+        there = _next_block(db, class_id, left) if left else 0
     if there < tonnes:
         raise NotEnough(
             f"{tonnes} t asked, {there} t lie in the next block: one delivery takes one block",
             asked=tonnes,
             available=there,
         )
+
+
+def _next_block(db: Connection, class_id: int, tonnes: int) -> int:
+    """How many of the next tonnes lie in one block. Raises NotEnough, in kilograms."""
+    found = upcoming(db, class_id, tonnes * KILOGRAMS_PER_TONNE)
+    first = found.pieces[0].serials[0]
+    return first.last - first.first + 1
