@@ -53,7 +53,8 @@ MOST_DELIVERED: Final = MOST_KILOGRAMS // KILOGRAMS_PER_TONNE
 @dataclass(frozen=True, slots=True)
 class Quoter:
     """Quotes made at one moment, Unix seconds. Every method raises NotFound for what does not
-    exist, InvalidValue for an amount that is none, NotEnough with `asked` and `available`.
+    exist, InvalidValue for an amount that is none, NotEnough with `asked` and `available`; those of
+    purchases raise Conflict with the `reason` where no order is taken now.
     """
 
     custody: Custody
@@ -123,6 +124,7 @@ class Quoter:
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
     ) -> tuple[Purchase, Venue]:
         found = market.get_venue(db, head.venue)
+        market.require_trading(db, found, instrument, asset)
         venue = Venue(found.maker_fee_bps, found.taker_fee_bps, found.window_seconds)
         # The journal's time never goes back: the next order is judged at one no earlier.
         at = max(self.now, head.time_ms // 1_000)

@@ -15,17 +15,27 @@ import pytest
 
 from backend.api.app import create_app
 from backend.client import AsyncClient, Client
-from backend.domain.commands import ListClass, PlaceOrder, SetFees
+from backend.domain.commands import (
+    Command,
+    FlagClass,
+    Halt,
+    ListAsset,
+    ListClass,
+    PauseVenue,
+    PlaceOrder,
+    SetFees,
+)
 from backend.domain.orders import NO_DETAILS, Conditions, Order, Side, TimeInForce
-from backend.domain.venue_events import Traded
+from backend.domain.venue_events import HaltReason, Traded
 from backend.errors import NotEnough
 from backend.exchange.market_data import show_asset
 from backend.exchange.projector import Projector
 from backend.matching import dump, load
+from backend.store.database import Database
 from tests.api.conftest import ALONE, NEW, asked
 from tests.api.history import History, address, make_class
 from tests.conftest import DatabaseOpener
-from tests.exchange.random_journal import MONEY, SIGNATURE, WINDOW, RandomJournal, store
+from tests.exchange.random_journal import MONEY, SIGNATURE, START_MS, WINDOW, RandomJournal, store
 
 pytestmark = pytest.mark.integration
 
@@ -54,27 +64,35 @@ class Scene:
     charging: httpx.Client
 
 
+def build(database: Database, *commands: Command) -> RandomJournal:
+    """The chain's part and the venue's, whose journal ends with `commands`."""
+    history, journal = History(database), RandomJournal(3)
+    holder = address(1)
+    history.admit(holder)
+    history.mint(CLASS, holder, [history.lot(NEW, 6), history.lot(NEW, 20, gap=5)])
+    history.retire(holder, INSTRUMENT, 1_800)
+    history.save()
+    journal.say(SetFees(0, 0))
+    journal.say(ListClass(*journal.place(), INSTRUMENT))
+    journal.deposit(journal.traders[0], INSTRUMENT, 10**6)
+    for price, tonnes, cap in ASKS:
+        terms = {"instrument": INSTRUMENT, "max_fee_bps": cap}
+        journal.order(journal.traders[0], Side.SELL, tonnes, price, **terms)
+    journal.say(SetFees(10, 20))
+    for command in commands:
+        journal.say(command)
+    with database.begin() as writing:
+        store(writing, ALONE.venue, journal.rows)
+    Projector(database, ALONE.venue).catch_up()
+    return journal
+
+
 @pytest.fixture(scope="module")
 def scene(
     open_database: DatabaseOpener, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     with open_database(pool_size=20) as database:
-        history, journal = History(database), RandomJournal(3)
-        holder = address(1)
-        history.admit(holder)
-        history.mint(CLASS, holder, [history.lot(NEW, 6), history.lot(NEW, 20, gap=5)])
-        history.retire(holder, INSTRUMENT, 1_800)
-        history.save()
-        journal.say(SetFees(0, 0))
-        journal.say(ListClass(*journal.place(), INSTRUMENT))
-        journal.deposit(journal.traders[0], INSTRUMENT, 10**6)
-        for price, tonnes, cap in ASKS:
-            terms = {"instrument": INSTRUMENT, "max_fee_bps": cap}
-            journal.order(journal.traders[0], Side.SELL, tonnes, price, **terms)
-        journal.say(SetFees(10, 20))
-        with database.begin() as writing:
-            store(writing, ALONE.venue, journal.rows)
-        Projector(database, ALONE.venue).catch_up()
+        journal = build(database)
         custody = tmp_path_factory.mktemp("custody") / "custody.json"
         link = {"programme": "VCS", "channel": "http", "url": "http://127.0.0.1:1"}
         link |= {"service_hours": 5, "fees_passed_on": True}
@@ -196,6 +214,32 @@ def test_a_delivery_is_of_one_block_and_without_a_chain_its_fee_is_not_known(sce
         query = {"class_id": str(INSTRUMENT), "tonnes": tonnes}
         problem = scene.client.get("/v1/quotes/deliver", params=query).json()
         assert problem["values"] == {"asked": str(tonnes), "available": "4"}
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "flags", "words"),
+    [
+        (Halt(int(HaltReason.OPERATOR), 0), "halted", [], "the venue has stopped"),
+        (PauseVenue(10**6, 0, START_MS // 1_000), "paused", [], "the exchange is paused"),
+        (FlagClass(10**6, 0, INSTRUMENT, 1), "class_halted", ["hold"], "trading of this class is"),
+        (FlagClass(10**6, 0, INSTRUMENT, 2), "class_halted", ["gap"], "trading of this class is"),
+        (ListAsset(10**6, 0, MONEY[0], 0), "unknown_asset", [], "is not listed any more"),
+    ],
+)
+def test_where_every_order_would_be_refused_no_purchase_is_quoted(
+    database: Database, command: Command, reason: str, flags: list[str], words: str
+) -> None:
+    build(database, command)
+    query = {"instrument": str(INSTRUMENT), "asset": ASSET, "tonnes": "1"}
+    with asked(create_app(ALONE, database=database)) as client:
+        for action in ("buy", "buy-and-retire"):
+            answer = client.get(f"/v1/quotes/{action}", params=query)
+            assert (answer.status_code, answer.json()["type"]) == (
+                409,
+                "urn:causeway:problem:conflict",
+            )
+            assert answer.json()["values"] == {"reason": reason, "flags": flags}
+            assert words in page(client, "/quote/lines", action=action, amount="1")
 
 
 @pytest.mark.parametrize(

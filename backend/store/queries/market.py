@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from backend.domain.classes import flag_names
 from backend.domain.orders import Side
 from backend.domain.quotes import Offer
-from backend.errors import NotFound
+from backend.domain.venue_events import Reason
+from backend.errors import Conflict, NotFound
 from backend.store import exchange_tables
 from backend.store import market_tables as tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
@@ -336,6 +337,23 @@ def get_book(
         return tuple(BookLevel(row[0], int(row[1]), row[2]) for row in rows)
 
     return Book(instrument, asset, side(Side.BUY), side(Side.SELL))
+
+
+def require_trading(connection: Connection, venue: Venue, instrument: int, asset: int) -> None:
+    """Raises NotFound when nothing can ever trade there, Conflict when every order would be refused
+    now, with the `reason` of that refusal and the `flags` of a class that is halted.
+    """
+    flags = _require_market(connection, venue.venue, instrument, asset)
+    if venue.status != "trading":
+        reason = Reason.HALTED if venue.status == "halted" else Reason.PAUSED
+    elif not any(one.listed for one in venue.assets if one.asset == asset):
+        reason = Reason.UNKNOWN_ASSET
+    elif flags:
+        reason = Reason.CLASS_HALTED
+    else:
+        return
+    name = reason.name.lower()
+    raise Conflict(f"no order is taken there now: {name}", reason=name, flags=flag_names(flags))
 
 
 def offers(connection: Connection, head: VenueHead, instrument: int, asset: int) -> Iterator[Offer]:
