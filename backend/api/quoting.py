@@ -128,7 +128,8 @@ class Quoter:
         venue = Venue(found.maker_fee_bps, found.taker_fee_bps, found.window_seconds)
         # The journal's time never goes back: the next order is judged at one no earlier.
         at = max(self.now, head.time_ms // 1_000)
-        offers = market.offers(db, head, instrument, asset)
+        place = (head.venue, instrument, asset)
+        offers = market.offers(db, place, at, venue.maker_fee_bps)
         return walk(offers, asset, tonnes, venue, at), venue
 
     def _retirement(self, programme: str, tonnes: int) -> Charges:

@@ -49,8 +49,9 @@ class Unit(StrEnum):
     MILL = "mill"
 
 
-#: Offers that one quote looks at: anybody may ask for one.
-MOST_OFFERS: Final = 10_000
+#: Fills that one quote reckons, and prices that it lists: anybody may ask for one.
+MOST_FILLS: Final = 10_000
+MOST_LEVELS: Final = 1_000
 #: Steps between the quote's end and the registry's page, by name.
 SETTLEMENT: Final = "settlement-window"
 AT_REGISTRY: Final = "at-registry"
@@ -282,22 +283,25 @@ def walk(offers: Iterable[Offer], asset: int, tonnes: int, venue: Venue, time: i
     matcher meets them, each fill with a fee of its own, rounded down.
 
     An offer that has expired, or whose own cap is below the maker's fee, is passed over as the
-    matcher ends it. Offers of the buyer's own, and of accounts whose admission has lapsed since the
-    last command, are not known here. Raises InvalidValue for tonnes that no order may have or that
-    meet more than MOST_OFFERS, NotEnough when the book does not fill it.
+    matcher ends it, and counts for nothing. Offers of the buyer's own, and of accounts whose
+    admission has lapsed since the last command, are not known here. Raises InvalidValue for tonnes
+    that no order may have or that take more than MOST_FILLS or MOST_LEVELS, NotEnough when the book
+    does not fill it.
     """
     _require_tonnes(tonnes, MAX_QUANTITY)
     levels: list[Level] = []
-    left = tonnes
-    for number, offer in enumerate(offers):
-        if number == MOST_OFFERS:
-            rule = f"meets more than {MOST_OFFERS} offers: ask for less at once"
-            raise InvalidValue("tonnes", tonnes, rule)
+    left, fills = tonnes, 0
+    for offer in offers:
         if offer.expiry < time or offer.max_fee_bps < venue.maker_fee_bps:
             continue
+        same = bool(levels) and levels[-1].price == offer.price
+        if fills == MOST_FILLS or (not same and len(levels) == MOST_LEVELS):
+            rule = f"takes more than {MOST_FILLS} offers or {MOST_LEVELS} prices: ask for less"
+            raise InvalidValue("tonnes", tonnes, rule)
+        fills += 1
         taken = min(left, offer.tonnes)
         fee = fee_of(taken * offer.price, venue.taker_fee_bps)
-        if levels and levels[-1].price == offer.price:
+        if same:
             last = levels[-1]
             levels[-1] = Level(offer.price, last.tonnes + taken, last.fills + 1, last.fee + fee)
         else:

@@ -356,21 +356,27 @@ def require_trading(connection: Connection, venue: Venue, instrument: int, asset
     raise Conflict(f"no order is taken there now: {name}", reason=name, flags=flag_names(flags))
 
 
-def offers(connection: Connection, head: VenueHead, instrument: int, asset: int) -> Iterator[Offer]:
-    """Resting sell orders in the order in which the matcher meets them: cheapest and oldest first.
+def offers(
+    connection: Connection, market: tuple[int, int, int], time: int, maker_fee_bps: int
+) -> Iterator[Offer]:
+    """Resting sell orders of a (venue, instrument, asset) in the order in which the matcher meets
+    them: cheapest and oldest first, read page by page as far as somebody takes them.
 
-    Read page by page as far as somebody takes them. Raises NotFound when nothing can trade there.
+    What a taker does not get is left where it is: what has expired at `time`, Unix seconds, and
+    what has a cap below the maker's fee. However much of that rests, it costs no page.
     """
-    _require_market(connection, head.venue, instrument, asset)
+    venue, instrument, asset = market
     orders = tables.venue_orders
     query = (
         select(orders.c.price, orders.c.seq, orders.c.remaining, orders.c.max_fee_bps)
         .add_columns(orders.c.expiry)
         .where(
-            orders.c.venue == head.venue,
+            orders.c.venue == venue,
             orders.c.instrument == instrument,
             orders.c.asset == asset,
             orders.c.side == int(Side.SELL),
+            orders.c.expiry >= time,
+            orders.c.max_fee_bps >= maker_fee_bps,
             is_open(),
         )
         .order_by(orders.c.price, orders.c.seq)
