@@ -42,7 +42,7 @@ from backend.registries.fee_schedules import fee_schedules
 from backend.store.queries import market
 from backend.store.queries.classes import get_class
 from backend.store.queries.market import VenueHead
-from backend.store.queries.reading import Connection, deployment
+from backend.store.queries.reading import Connection, chain_head, deployment
 from backend.store.queries.upcoming import MOST_KILOGRAMS, consumption, upcoming
 
 CONTRACT = "Deliveries"
@@ -61,10 +61,6 @@ class Quoter:
     valid_seconds: int
     now: int
 
-    @property
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self.now, UTC).date()
-
     def buy(
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
     ) -> TotalCost:
@@ -77,6 +73,7 @@ class Quoter:
     ) -> TotalCost:
         """The same, retired at once: whole tonnes, which leave no tonne open."""
         purchase, venue = self._purchase(db, head, instrument, asset, tonnes)
+        since = self._since(db)
         return total_cost(
             Action.BUY_AND_RETIRE,
             instrument,
@@ -85,20 +82,23 @@ class Quoter:
             purchase=purchase,
             venue=venue,
             taking=whole_tonnes(tonnes),
-            charges=self._retirement(get_class(db, instrument).programme, tonnes),
+            charges=self._retirement(get_class(db, instrument).programme, tonnes, since),
+            since=since,
         )
 
     def retire(self, db: Connection, class_id: int, kilograms: int) -> TotalCost:
         """Kilograms that one holds. Raises ProgrammeForbids where nobody may retire them."""
         programme = get_class(db, class_id).programme
         taking = taking_of(*consumption(db, class_id, kilograms))
+        since = self._since(db)
         return total_cost(
             Action.RETIRE,
             class_id,
             self.now,
             self.valid_seconds,
             taking=taking,
-            charges=self._retirement(programme, taking.registry_tonnes),
+            charges=self._retirement(programme, taking.registry_tonnes, since),
+            since=since,
         )
 
     def deliver(
@@ -106,11 +106,12 @@ class Quoter:
     ) -> TotalCost:
         """Whole tonnes to a registry account. Raises ProgrammeForbids where they cannot leave."""
         programme = get_class(db, class_id).programme
-        bars = bars_to_delivering(self.custody.programme(programme, self._today), "", ())
+        since = self._since(db)
+        bars = bars_to_delivering(self.custody.programme(programme, _day(since)), "", ())
         require("delivery", bars)
         taking = whole_tonnes(tonnes)
         _require_one_block(db, class_id, tonnes)
-        parts = self._programme_parts(programme, Occasion.DELIVERY, tonnes)
+        parts = self._programme_parts(programme, Occasion.DELIVERY, tonnes, since)
         return total_cost(
             Action.DELIVER,
             class_id,
@@ -118,6 +119,7 @@ class Quoter:
             self.valid_seconds,
             taking=taking,
             charges=Charges((*delivery_parts(terms), *parts), delivery_steps(terms)),
+            since=since,
         )
 
     def _purchase(
@@ -132,20 +134,28 @@ class Quoter:
         offers = market.offers(db, place, at, venue.maker_fee_bps)
         return walk(offers, asset, tonnes, venue, at), venue
 
-    def _retirement(self, programme: str, tonnes: int) -> Charges:
-        require("retirement", bars_to_retiring(self.custody.programme(programme, self._today)))
+    def _since(self, db: Connection) -> int:
+        """The later of the clock and the chain's time, Unix seconds: the bridge goes by the chain,
+        which may be ahead (a sandbox's always may).
+        """
+        return max(self.now, chain_head(db).timestamp or 0)
+
+    def _retirement(self, programme: str, tonnes: int, since: int) -> Charges:
+        require("retirement", bars_to_retiring(self.custody.programme(programme, _day(since))))
         link = self.custody.link(programme)
         by_people = link.channel is Channel.MANUAL
         source = "custody file: " + ("task_hours" if by_people else "service_hours")
         return Charges(
-            self._programme_parts(programme, Occasion.RETIREMENT, tonnes),
+            self._programme_parts(programme, Occasion.RETIREMENT, tonnes, since),
             service_steps(link.latest_hours(), source),
         )
 
-    def _programme_parts(self, programme: str, occasion: Occasion, tonnes: int) -> tuple[Part, ...]:
+    def _programme_parts(
+        self, programme: str, occasion: Occasion, tonnes: int, since: int
+    ) -> tuple[Part, ...]:
         passed_on = self.custody.link(programme).fees_passed_on
         payer = Payer.HOLDER if passed_on else Payer.OPERATOR
-        return programme_parts(fee_schedules(), programme, occasion, tonnes, self._today, payer)
+        return programme_parts(fee_schedules(), programme, occasion, tonnes, _day(since), payer)
 
 
 def quoter_of(request: Request) -> Quoter:
@@ -176,6 +186,10 @@ async def delivery_terms(request: Request) -> DeliveryTerms | None:
         return DeliveryTerms(Periods(*lengths), int(str(fee["asset"]), 16), int(fee["amount"]))
 
     return await run_in_threadpool(read)
+
+
+def _day(at: int) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
 
 
 def _require_one_block(db: Connection, class_id: int, tonnes: int) -> None:

@@ -246,12 +246,13 @@ def total_cost(
     venue: Venue | None = None,
     taking: Taking | None = None,
     charges: Charges | None = None,
+    since: int = 0,
 ) -> TotalCost:
     """Put a quote together. `purchase` and `venue` of what is bought, `taking` and `charges` of
     what goes to the registry; one that is bought and retired has all four.
 
-    The date at the registry counts from the last second of the quote: who signs by then, sees it
-    by then.
+    The date at the registry counts from the last second of the quote, which is `valid_seconds`
+    after `now` or after `since`, the chain's time, where that is ahead.
     """
     parts = [] if purchase is None else _venue_parts(purchase)
     visibility = None
@@ -265,7 +266,7 @@ def total_cost(
         visibility = Visibility(
             taking.kilograms - taking.open_kilograms,
             taking.open_kilograms,
-            valid_until + sum(one.seconds for one in steps) if steps else None,
+            max(now, since) + valid_seconds + sum(one.seconds for one in steps) if steps else None,
             steps,
         )
     bought = 0 if purchase is None else purchase.tonnes * KILOGRAMS_PER_TONNE

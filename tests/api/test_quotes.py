@@ -7,7 +7,9 @@ import html
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,7 +34,7 @@ from backend.exchange.market_data import show_asset
 from backend.exchange.projector import Projector
 from backend.matching import dump, load
 from backend.store.database import Database
-from tests.api.conftest import ALONE, NEW, asked
+from tests.api.conftest import ALONE, NEW, OLD, asked
 from tests.api.history import History, address, make_class
 from tests.conftest import DatabaseOpener
 from tests.exchange.random_journal import MONEY, SIGNATURE, START_MS, WINDOW, RandomJournal, store
@@ -41,6 +43,8 @@ pytestmark = pytest.mark.integration
 
 CLASS = make_class(1)
 INSTRUMENT = CLASS.token_id
+#: No source says whether credits of its programme may move to another account.
+UNSAID = replace(make_class(2), programme="ART")
 ASSET = show_asset(MONEY[0])
 HOUR = 3_600
 VALID = 300
@@ -71,6 +75,7 @@ def build(database: Database, *commands: Command) -> RandomJournal:
     history.admit(holder)
     history.mint(CLASS, holder, [history.lot(NEW, 6), history.lot(NEW, 20, gap=5)])
     history.retire(holder, INSTRUMENT, 1_800)
+    history.mint(UNSAID, holder, [history.lot(OLD, 3)])
     history.save()
     journal.say(SetFees(0, 0))
     journal.say(ListClass(*journal.place(), INSTRUMENT))
@@ -191,6 +196,35 @@ def test_the_programmes_fee_is_whose_the_custody_file_says_and_never_invented(
         (line,) = found["parts"]
         assert (line["name"], line["payer"], line["amount"]) == ("VCS:retirement", payer, None)
         assert found["is_complete"] is complete
+
+
+def test_days_and_dates_go_by_the_chain_where_it_is_ahead_of_the_clock(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = int(time.time()) + 11 * 24 * HOUR
+    monkeypatch.setattr("tests.api.history.FIRST_TIME", ahead)
+    build(database)
+    day = datetime.fromtimestamp(ahead, UTC).date()
+    for days, status in ((-5, 422), (5, 200)):
+        said = {"programme": "ART", "capability": "transfer", "answer": "yes"}
+        said |= {"given_by": "ART", "document": "a letter"}
+        said |= {"until": (day + timedelta(days=days)).isoformat()}
+        custody = tmp_path / "custody.json"
+        custody.write_text(json.dumps({"version": 1, "statements": [said]}))
+        stated = ALONE.model_copy(update={"custody": custody})
+        with asked(create_app(stated, database=database)) as client:
+            query = {"class_id": UNSAID.token_id, "tonnes": 1}
+            answer = client.get("/v1/quotes/deliver", params=query)
+            assert answer.status_code == status, answer.text
+            for found in (
+                quote(client, "retire", class_id=INSTRUMENT, kilograms=1_000),
+                purchase(client, 1, "buy-and-retire"),
+            ):
+                steps = sum(int(one["seconds"]) for one in found["data"]["visibility"]["steps"])
+                began = int(found["data"]["visibility"]["at_latest"]) - steps
+                assert began >= ahead + ALONE.quote_seconds
+                # Until when the answer holds is the reader's own clock.
+                assert int(found["data"]["valid_until"]) < ahead
 
 
 def test_kilograms_of_a_tonne_that_stays_open_have_no_date(scene: Scene) -> None:
