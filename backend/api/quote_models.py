@@ -90,7 +90,7 @@ class TotalModel(Model):
 
 
 class StepModel(Model):
-    """The longest that one step may take."""
+    """How long one step may take by its source."""
 
     name: Literal["settlement-window", "at-registry", "begin", "transfer"]
     seconds: Integer
@@ -100,19 +100,20 @@ class StepModel(Model):
 class VisibilityModel(Model):
     """When the registry shows it."""
 
-    kilograms: Integer = Field(description="Of tonnes that are whole: shown by `at_latest`.")
+    kilograms: Integer = Field(description="Of tonnes that are whole: promised by `at_latest`.")
     open_kilograms: Integer = Field(
         description="Of a tonne that stays open: shown when the tonne closes, no date is known."
     )
     at_latest: Integer | None = Field(
-        description="Unix seconds: `valid_until` and every step at its longest. Null: nothing"
-        " says how long the registry takes."
+        description="Unix seconds, an estimate and no guarantee: every step as long as its source"
+        " allows, from `valid_until` (or the chain's time, if ahead) on; its finality is not"
+        " counted. Null: nothing says how long the registry takes."
     )
     steps: list[StepModel]
 
 
 class QuoteModel(Model):
-    """What it costs in all, until when that holds, by when the registry shows it."""
+    """What it costs in all, until when that holds, by when the registry should show it."""
 
     action: Literal["buy", "retire", "buy-and-retire", "deliver"]
     class_id: Annotated[Integer, Field(description="Token id.")]

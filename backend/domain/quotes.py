@@ -1,5 +1,5 @@
 """Total-cost quotes: what buying, retiring or delivering costs in all, until when the answer holds
-and by when the registry shows it. Pure: book, fees, data and the time are given.
+and by when the registry should show it. Pure: book, fees, data and the time are given.
 
 A quote reserves nothing and promises no price: the limit that the holder signs keeps the price. It
 says what the matcher would charge if the book stayed as it is, to the base unit (L11).
@@ -157,7 +157,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The longest that one step may take, and which data say so."""
+    """How long one step may take, and which data say so."""
 
     name: str
     seconds: int
@@ -166,8 +166,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """When the registry shows it. `kilograms` by Unix second `at_latest` (None: nothing says how
-    long the registry takes), `open_kilograms` when the tonne that they are of closes.
+    """When the registry should show it. `kilograms` by Unix second `at_latest` (None: nothing says
+    how long the registry takes), `open_kilograms` when the tonne that they are of closes.
+
+    An estimate by what the sources promise, no bound: the bridge takes up what is final, and how
+    long the chain takes for that no source says.
     """
 
     kilograms: int

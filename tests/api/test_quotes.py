@@ -325,6 +325,18 @@ def test_a_tonne_that_stays_open_says_so_in_the_readers_language(scene: Scene) -
         assert words in page(scene.client, "/quote/lines", language, **asked)
 
 
+def test_the_date_at_the_registry_is_called_an_estimate_in_the_readers_language(
+    scene: Scene,
+) -> None:
+    for language, words in (
+        ("en", "an estimate, no guarantee: from the end of the quote"),
+        ("zh-HK", "估計，並非保證：由報價到期起計"),
+        ("zh-CN", "估计，并非保证：由报价到期起计"),
+    ):
+        shown = page(scene.client, "/quote/lines", language, action="retire", amount="1")
+        assert words in shown
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
