@@ -9,10 +9,8 @@ from pydantic import Field
 from backend.api.market_models import AssetName, VenueQuery
 from backend.api.models import Integer, Model
 from backend.api.parameters import Address, ClassId, Query, UpcomingQuery
+from backend.api.quoting import MOST_DELIVERED
 from backend.domain.orders import MAX_QUANTITY
-from backend.store.queries.upcoming import MOST_KILOGRAMS
-
-_MOST_DELIVERED = MOST_KILOGRAMS // 1_000
 
 
 class PurchaseQuery(VenueQuery):
@@ -33,7 +31,7 @@ class DeliverQuery(Query):
     """What is delivered."""
 
     class_id: ClassId
-    tonnes: int = Field(ge=1, le=_MOST_DELIVERED, description="Whole tonnes.")
+    tonnes: int = Field(ge=1, le=MOST_DELIVERED, description="Whole tonnes.")
 
 
 class TakenLevelModel(Model):
@@ -92,7 +90,7 @@ class TotalModel(Model):
 
 
 class StepModel(Model):
-    """The longest that one step may take."""
+    """How long one step may take by its source."""
 
     name: Literal["settlement-window", "at-registry", "begin", "transfer"]
     seconds: Integer
@@ -102,19 +100,20 @@ class StepModel(Model):
 class VisibilityModel(Model):
     """When the registry shows it."""
 
-    kilograms: Integer = Field(description="Of tonnes that are whole: shown by `at_latest`.")
+    kilograms: Integer = Field(description="Of tonnes that are whole: promised by `at_latest`.")
     open_kilograms: Integer = Field(
         description="Of a tonne that stays open: shown when the tonne closes, no date is known."
     )
     at_latest: Integer | None = Field(
-        description="Unix seconds: `valid_until` and every step at its longest. Null: nothing"
-        " says how long the registry takes."
+        description="Unix seconds, an estimate and no guarantee: every step as long as its source"
+        " allows, from `valid_until` (or the chain's time, if ahead) on; its finality is not"
+        " counted. Null: nothing says how long the registry takes."
     )
     steps: list[StepModel]
 
 
 class QuoteModel(Model):
-    """What it costs in all, until when that holds, by when the registry shows it."""
+    """What it costs in all, until when that holds, by when the registry should show it."""
 
     action: Literal["buy", "retire", "buy-and-retire", "deliver"]
     class_id: Annotated[Integer, Field(description="Token id.")]

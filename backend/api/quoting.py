@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Final
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -35,31 +36,30 @@ from backend.domain.quotes import (
     whole_tonnes,
 )
 from backend.domain.units import KILOGRAMS_PER_TONNE
-from backend.errors import ChainRejected, ChainUnavailable, NotEnough
+from backend.errors import ChainRejected, ChainUnavailable, InvalidValue, NotEnough
 from backend.registries.custody_file import Channel, Custody
 from backend.registries.fee_schedules import fee_schedules
 from backend.store.queries import market
 from backend.store.queries.classes import get_class
 from backend.store.queries.market import VenueHead
-from backend.store.queries.reading import Connection, deployment
-from backend.store.queries.upcoming import consumption, upcoming
+from backend.store.queries.reading import Connection, chain_head, deployment
+from backend.store.queries.upcoming import MOST_KILOGRAMS, consumption, upcoming
 
 CONTRACT = "Deliveries"
+#: Tonnes that one delivery is quoted for.
+MOST_DELIVERED: Final = MOST_KILOGRAMS // KILOGRAMS_PER_TONNE
 
 
 @dataclass(frozen=True, slots=True)
 class Quoter:
     """Quotes made at one moment, Unix seconds. Every method raises NotFound for what does not
-    exist, InvalidValue for an amount that is none, NotEnough with `asked` and `available`.
+    exist, InvalidValue for an amount that is none, NotEnough with `asked` and `available`; those of
+    purchases raise Conflict with the `reason` where no order is taken now.
     """
 
     custody: Custody
     valid_seconds: int
     now: int
-
-    @property
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self.now, UTC).date()
 
     def buy(
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
@@ -73,6 +73,7 @@ class Quoter:
     ) -> TotalCost:
         """The same, retired at once: whole tonnes, which leave no tonne open."""
         purchase, venue = self._purchase(db, head, instrument, asset, tonnes)
+        since = self._since(db)
         return total_cost(
             Action.BUY_AND_RETIRE,
             instrument,
@@ -81,20 +82,23 @@ class Quoter:
             purchase=purchase,
             venue=venue,
             taking=whole_tonnes(tonnes),
-            charges=self._retirement(get_class(db, instrument).programme, tonnes),
+            charges=self._retirement(get_class(db, instrument).programme, tonnes, since),
+            since=since,
         )
 
     def retire(self, db: Connection, class_id: int, kilograms: int) -> TotalCost:
         """Kilograms that one holds. Raises ProgrammeForbids where nobody may retire them."""
         programme = get_class(db, class_id).programme
         taking = taking_of(*consumption(db, class_id, kilograms))
+        since = self._since(db)
         return total_cost(
             Action.RETIRE,
             class_id,
             self.now,
             self.valid_seconds,
             taking=taking,
-            charges=self._retirement(programme, taking.registry_tonnes),
+            charges=self._retirement(programme, taking.registry_tonnes, since),
+            since=since,
         )
 
     def deliver(
@@ -102,11 +106,12 @@ class Quoter:
     ) -> TotalCost:
         """Whole tonnes to a registry account. Raises ProgrammeForbids where they cannot leave."""
         programme = get_class(db, class_id).programme
-        bars = bars_to_delivering(self.custody.programme(programme, self._today), "", ())
+        since = self._since(db)
+        bars = bars_to_delivering(self.custody.programme(programme, _day(since)), "", ())
         require("delivery", bars)
         taking = whole_tonnes(tonnes)
         _require_one_block(db, class_id, tonnes)
-        parts = self._programme_parts(programme, Occasion.DELIVERY, tonnes)
+        parts = self._programme_parts(programme, Occasion.DELIVERY, tonnes, since)
         return total_cost(
             Action.DELIVER,
             class_id,
@@ -114,32 +119,43 @@ class Quoter:
             self.valid_seconds,
             taking=taking,
             charges=Charges((*delivery_parts(terms), *parts), delivery_steps(terms)),
+            since=since,
         )
 
     def _purchase(
         self, db: Connection, head: VenueHead, instrument: int, asset: int, tonnes: int
     ) -> tuple[Purchase, Venue]:
         found = market.get_venue(db, head.venue)
+        market.require_trading(db, found, instrument, asset)
         venue = Venue(found.maker_fee_bps, found.taker_fee_bps, found.window_seconds)
         # The journal's time never goes back: the next order is judged at one no earlier.
         at = max(self.now, head.time_ms // 1_000)
-        offers = market.offers(db, head, instrument, asset)
+        place = (head.venue, instrument, asset)
+        offers = market.offers(db, place, at, venue.maker_fee_bps)
         return walk(offers, asset, tonnes, venue, at), venue
 
-    def _retirement(self, programme: str, tonnes: int) -> Charges:
-        require("retirement", bars_to_retiring(self.custody.programme(programme, self._today)))
+    def _since(self, db: Connection) -> int:
+        """The later of the clock and the chain's time, Unix seconds: the bridge goes by the chain,
+        which may be ahead (a sandbox's always may).
+        """
+        return max(self.now, chain_head(db).timestamp or 0)
+
+    def _retirement(self, programme: str, tonnes: int, since: int) -> Charges:
+        require("retirement", bars_to_retiring(self.custody.programme(programme, _day(since))))
         link = self.custody.link(programme)
         by_people = link.channel is Channel.MANUAL
         source = "custody file: " + ("task_hours" if by_people else "service_hours")
         return Charges(
-            self._programme_parts(programme, Occasion.RETIREMENT, tonnes),
+            self._programme_parts(programme, Occasion.RETIREMENT, tonnes, since),
             service_steps(link.latest_hours(), source),
         )
 
-    def _programme_parts(self, programme: str, occasion: Occasion, tonnes: int) -> tuple[Part, ...]:
+    def _programme_parts(
+        self, programme: str, occasion: Occasion, tonnes: int, since: int
+    ) -> tuple[Part, ...]:
         passed_on = self.custody.link(programme).fees_passed_on
         payer = Payer.HOLDER if passed_on else Payer.OPERATOR
-        return programme_parts(fee_schedules(), programme, occasion, tonnes, self._today, payer)
+        return programme_parts(fee_schedules(), programme, occasion, tonnes, _day(since), payer)
 
 
 def quoter_of(request: Request) -> Quoter:
@@ -172,14 +188,31 @@ async def delivery_terms(request: Request) -> DeliveryTerms | None:
     return await run_in_threadpool(read)
 
 
+def _day(at: int) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
 def _require_one_block(db: Connection, class_id: int, tonnes: int) -> None:
-    """Raises NotEnough when the next tonnes lie in more than one block: no delivery crosses."""
-    found = upcoming(db, class_id, tonnes * KILOGRAMS_PER_TONNE)
-    first = found.pieces[0].serials[0]
-    there = first.last - first.first + 1
+    """Raises NotEnough when the next tonnes lie in more than one block: no delivery crosses.
+    InvalidValue beyond what a preview looks at; both in tonnes, as they were asked.
+    """
+    if tonnes > MOST_DELIVERED:
+        raise InvalidValue("tonnes", tonnes, f"is not 1 … {MOST_DELIVERED}")
+    try:
+        there = _next_block(db, class_id, tonnes)
+    except NotEnough as error:
+        left = int(error.values["available"]) // KILOGRAMS_PER_TONNE
+        there = _next_block(db, class_id, left) if left else 0
     if there < tonnes:
         raise NotEnough(
             f"{tonnes} t asked, {there} t lie in the next block: one delivery takes one block",
             asked=tonnes,
             available=there,
         )
+
+
+def _next_block(db: Connection, class_id: int, tonnes: int) -> int:
+    """How many of the next tonnes lie in one block. Raises NotEnough, in kilograms."""
+    found = upcoming(db, class_id, tonnes * KILOGRAMS_PER_TONNE)
+    first = found.pieces[0].serials[0]
+    return first.last - first.first + 1

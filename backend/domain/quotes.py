@@ -1,5 +1,5 @@
 """Total-cost quotes: what buying, retiring or delivering costs in all, until when the answer holds
-and by when the registry shows it. Pure: book, fees, data and the time are given.
+and by when the registry should show it. Pure: book, fees, data and the time are given.
 
 A quote reserves nothing and promises no price: the limit that the holder signs keeps the price. It
 says what the matcher would charge if the book stayed as it is, to the base unit (L11).
@@ -49,8 +49,9 @@ class Unit(StrEnum):
     MILL = "mill"
 
 
-#: Offers that one quote looks at: anybody may ask for one.
-MOST_OFFERS: Final = 10_000
+#: Fills that one quote reckons, and prices that it lists: anybody may ask for one.
+MOST_FILLS: Final = 10_000
+MOST_LEVELS: Final = 1_000
 #: Steps between the quote's end and the registry's page, by name.
 SETTLEMENT: Final = "settlement-window"
 AT_REGISTRY: Final = "at-registry"
@@ -156,7 +157,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The longest that one step may take, and which data say so."""
+    """How long one step may take, and which data say so."""
 
     name: str
     seconds: int
@@ -165,8 +166,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """When the registry shows it. `kilograms` by Unix second `at_latest` (None: nothing says how
-    long the registry takes), `open_kilograms` when the tonne that they are of closes.
+    """When the registry should show it. `kilograms` by Unix second `at_latest` (None: nothing says
+    how long the registry takes), `open_kilograms` when the tonne that they are of closes.
+
+    An estimate by what the sources promise, no bound: the bridge takes up what is final, and how
+    long the chain takes for that no source says.
     """
 
     kilograms: int
@@ -245,12 +249,13 @@ def total_cost(
     venue: Venue | None = None,
     taking: Taking | None = None,
     charges: Charges | None = None,
+    since: int = 0,
 ) -> TotalCost:
     """Put a quote together. `purchase` and `venue` of what is bought, `taking` and `charges` of
     what goes to the registry; one that is bought and retired has all four.
 
-    The date at the registry counts from the last second of the quote: who signs by then, sees it
-    by then.
+    The date at the registry counts from the last second of the quote, which is `valid_seconds`
+    after `now` or after `since`, the chain's time, where that is ahead.
     """
     parts = [] if purchase is None else _venue_parts(purchase)
     visibility = None
@@ -264,7 +269,7 @@ def total_cost(
         visibility = Visibility(
             taking.kilograms - taking.open_kilograms,
             taking.open_kilograms,
-            valid_until + sum(one.seconds for one in steps) if steps else None,
+            max(now, since) + valid_seconds + sum(one.seconds for one in steps) if steps else None,
             steps,
         )
     bought = 0 if purchase is None else purchase.tonnes * KILOGRAMS_PER_TONNE
@@ -282,22 +287,25 @@ def walk(offers: Iterable[Offer], asset: int, tonnes: int, venue: Venue, time: i
     matcher meets them, each fill with a fee of its own, rounded down.
 
     An offer that has expired, or whose own cap is below the maker's fee, is passed over as the
-    matcher ends it. Offers of the buyer's own, and of accounts whose admission has lapsed since the
-    last command, are not known here. Raises InvalidValue for tonnes that no order may have or that
-    meet more than MOST_OFFERS, NotEnough when the book does not fill it.
+    matcher ends it, and counts for nothing. Offers of the buyer's own, and of accounts whose
+    admission has lapsed since the last command, are not known here. Raises InvalidValue for tonnes
+    that no order may have or that take more than MOST_FILLS or MOST_LEVELS, NotEnough when the book
+    does not fill it.
     """
     _require_tonnes(tonnes, MAX_QUANTITY)
     levels: list[Level] = []
-    left = tonnes
-    for number, offer in enumerate(offers):
-        if number == MOST_OFFERS:
-            rule = f"meets more than {MOST_OFFERS} offers: ask for less at once"
-            raise InvalidValue("tonnes", tonnes, rule)
+    left, fills = tonnes, 0
+    for offer in offers:
         if offer.expiry < time or offer.max_fee_bps < venue.maker_fee_bps:
             continue
+        same = bool(levels) and levels[-1].price == offer.price
+        if fills == MOST_FILLS or (not same and len(levels) == MOST_LEVELS):
+            rule = f"takes more than {MOST_FILLS} offers or {MOST_LEVELS} prices: ask for less"
+            raise InvalidValue("tonnes", tonnes, rule)
+        fills += 1
         taken = min(left, offer.tonnes)
         fee = fee_of(taken * offer.price, venue.taker_fee_bps)
-        if levels and levels[-1].price == offer.price:
+        if same:
             last = levels[-1]
             levels[-1] = Level(offer.price, last.tonnes + taken, last.fills + 1, last.fee + fee)
         else:

@@ -8,12 +8,13 @@ from sqlalchemy import select, text
 from backend.domain.custody import Receipt
 from backend.domain.records import Settled
 from backend.domain.serials import Interval, Series
-from backend.errors import SerialsOverlap
+from backend.errors import NotEnough, SerialsOverlap
 from backend.store import index
 from backend.store.custody import Custody
 from backend.store.database import Connection, Database
 from backend.store.queries import certificates, classes, deliveries, lookup, shortfalls, tracing
 from backend.store.queries.register import held_on_chain, registered_below
+from backend.store.queries.upcoming import consumption
 from tests.api.backing_history import BackingHistory, RandomBacking
 from tests.api.history import CHAIN_ID, NaiveCertificate, address, make_class
 
@@ -61,6 +62,29 @@ def test_l1_l2_counters_register_pieces_and_gaps_equal_the_twin(
             assert gaps.uncovered == twin.uncovered - history.locked[class_id] // 1000
             assert gaps.flags == history.flags(class_id)
         _check_register(connection, history)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_can_be_retired_before_a_gap_is_said_in_kilograms(
+    database: Database, seed: int
+) -> None:
+    history, stopped = past(database, seed), 0
+    with database.read() as connection:
+        for class_id, made in history.classes.items():
+            for tonnes in range(1, sum(made.left) // 1_000 + 1):
+                try:
+                    consumption(connection, class_id, tonnes * 1_000)
+                except NotEnough as error:
+                    stopped += 1
+                    values = error.values
+                else:
+                    continue
+                assert values["asked"] == tonnes * 1_000
+                if there := values["available"]:
+                    consumption(connection, class_id, there)
+                with pytest.raises(NotEnough):
+                    consumption(connection, class_id, there + 1)
+    assert stopped
 
 
 def _check_register(connection: Connection, history: BackingHistory) -> None:

@@ -7,7 +7,9 @@ import html
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,22 +17,34 @@ import pytest
 
 from backend.api.app import create_app
 from backend.client import AsyncClient, Client
-from backend.domain.commands import ListClass, PlaceOrder, SetFees
+from backend.domain.commands import (
+    Command,
+    FlagClass,
+    Halt,
+    ListAsset,
+    ListClass,
+    PauseVenue,
+    PlaceOrder,
+    SetFees,
+)
 from backend.domain.orders import NO_DETAILS, Conditions, Order, Side, TimeInForce
-from backend.domain.venue_events import Traded
+from backend.domain.venue_events import HaltReason, Traded
 from backend.errors import NotEnough
 from backend.exchange.market_data import show_asset
 from backend.exchange.projector import Projector
 from backend.matching import dump, load
-from tests.api.conftest import ALONE, NEW, asked
+from backend.store.database import Database
+from tests.api.conftest import ALONE, NEW, OLD, asked
 from tests.api.history import History, address, make_class
 from tests.conftest import DatabaseOpener
-from tests.exchange.random_journal import MONEY, SIGNATURE, WINDOW, RandomJournal, store
+from tests.exchange.random_journal import MONEY, SIGNATURE, START_MS, WINDOW, RandomJournal, store
 
 pytestmark = pytest.mark.integration
 
 CLASS = make_class(1)
 INSTRUMENT = CLASS.token_id
+#: No source says whether credits of its programme may move to another account.
+UNSAID = replace(make_class(2), programme="ART")
 ASSET = show_asset(MONEY[0])
 HOUR = 3_600
 VALID = 300
@@ -54,27 +68,36 @@ class Scene:
     charging: httpx.Client
 
 
+def build(database: Database, *commands: Command) -> RandomJournal:
+    """The chain's part and the venue's, whose journal ends with `commands`."""
+    history, journal = History(database), RandomJournal(3)
+    holder = address(1)
+    history.admit(holder)
+    history.mint(CLASS, holder, [history.lot(NEW, 6), history.lot(NEW, 20, gap=5)])
+    history.retire(holder, INSTRUMENT, 1_800)
+    history.mint(UNSAID, holder, [history.lot(OLD, 3)])
+    history.save()
+    journal.say(SetFees(0, 0))
+    journal.say(ListClass(*journal.place(), INSTRUMENT))
+    journal.deposit(journal.traders[0], INSTRUMENT, 10**6)
+    for price, tonnes, cap in ASKS:
+        terms = {"instrument": INSTRUMENT, "max_fee_bps": cap}
+        journal.order(journal.traders[0], Side.SELL, tonnes, price, **terms)
+    journal.say(SetFees(10, 20))
+    for command in commands:
+        journal.say(command)
+    with database.begin() as writing:
+        store(writing, ALONE.venue, journal.rows)
+    Projector(database, ALONE.venue).catch_up()
+    return journal
+
+
 @pytest.fixture(scope="module")
 def scene(
     open_database: DatabaseOpener, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     with open_database(pool_size=20) as database:
-        history, journal = History(database), RandomJournal(3)
-        holder = address(1)
-        history.admit(holder)
-        history.mint(CLASS, holder, [history.lot(NEW, 6), history.lot(NEW, 20, gap=5)])
-        history.retire(holder, INSTRUMENT, 1_800)
-        history.save()
-        journal.say(SetFees(0, 0))
-        journal.say(ListClass(*journal.place(), INSTRUMENT))
-        journal.deposit(journal.traders[0], INSTRUMENT, 10**6)
-        for price, tonnes, cap in ASKS:
-            terms = {"instrument": INSTRUMENT, "max_fee_bps": cap}
-            journal.order(journal.traders[0], Side.SELL, tonnes, price, **terms)
-        journal.say(SetFees(10, 20))
-        with database.begin() as writing:
-            store(writing, ALONE.venue, journal.rows)
-        Projector(database, ALONE.venue).catch_up()
+        journal = build(database)
         custody = tmp_path_factory.mktemp("custody") / "custody.json"
         link = {"programme": "VCS", "channel": "http", "url": "http://127.0.0.1:1"}
         link |= {"service_hours": 5, "fees_passed_on": True}
@@ -175,6 +198,35 @@ def test_the_programmes_fee_is_whose_the_custody_file_says_and_never_invented(
         assert found["is_complete"] is complete
 
 
+def test_days_and_dates_go_by_the_chain_where_it_is_ahead_of_the_clock(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = int(time.time()) + 11 * 24 * HOUR
+    monkeypatch.setattr("tests.api.history.FIRST_TIME", ahead)
+    build(database)
+    day = datetime.fromtimestamp(ahead, UTC).date()
+    for days, status in ((-5, 422), (5, 200)):
+        said = {"programme": "ART", "capability": "transfer", "answer": "yes"}
+        said |= {"given_by": "ART", "document": "a letter"}
+        said |= {"until": (day + timedelta(days=days)).isoformat()}
+        custody = tmp_path / "custody.json"
+        custody.write_text(json.dumps({"version": 1, "statements": [said]}))
+        stated = ALONE.model_copy(update={"custody": custody})
+        with asked(create_app(stated, database=database)) as client:
+            query = {"class_id": UNSAID.token_id, "tonnes": 1}
+            answer = client.get("/v1/quotes/deliver", params=query)
+            assert answer.status_code == status, answer.text
+            for found in (
+                quote(client, "retire", class_id=INSTRUMENT, kilograms=1_000),
+                purchase(client, 1, "buy-and-retire"),
+            ):
+                steps = sum(int(one["seconds"]) for one in found["data"]["visibility"]["steps"])
+                began = int(found["data"]["visibility"]["at_latest"]) - steps
+                assert began >= ahead + ALONE.quote_seconds
+                # Until when the answer holds is the reader's own clock.
+                assert int(found["data"]["valid_until"]) < ahead
+
+
 def test_kilograms_of_a_tonne_that_stays_open_have_no_date(scene: Scene) -> None:
     # 200 kg are left of the open tonne.
     for kilograms, seen, waits in ((2_150, "2000", "150"), (1_200, "1200", "0"), (100, "0", "100")):
@@ -191,9 +243,37 @@ def test_a_delivery_is_of_one_block_and_without_a_chain_its_fee_is_not_known(sce
     assert parts == {"delivery-fee": ("holder", None), "VCS:transfer": ("operator", None)}
     assert found["is_complete"] is False
     assert found["visibility"]["at_latest"] is None
-    query = {"class_id": str(INSTRUMENT), "tonnes": 5}
-    problem = scene.client.get("/v1/quotes/deliver", params=query).json()
-    assert problem["values"] == {"asked": "5", "available": "4"}
+    # Five lie in two blocks; ninety are more than there are, and one delivery still takes four.
+    for tonnes in (5, 90):
+        query = {"class_id": str(INSTRUMENT), "tonnes": tonnes}
+        problem = scene.client.get("/v1/quotes/deliver", params=query).json()
+        assert problem["values"] == {"asked": str(tonnes), "available": "4"}
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "flags", "words"),
+    [
+        (Halt(int(HaltReason.OPERATOR), 0), "halted", [], "the venue has stopped"),
+        (PauseVenue(10**6, 0, START_MS // 1_000), "paused", [], "the exchange is paused"),
+        (FlagClass(10**6, 0, INSTRUMENT, 1), "class_halted", ["hold"], "trading of this class is"),
+        (FlagClass(10**6, 0, INSTRUMENT, 2), "class_halted", ["gap"], "trading of this class is"),
+        (ListAsset(10**6, 0, MONEY[0], 0), "unknown_asset", [], "is not listed any more"),
+    ],
+)
+def test_where_every_order_would_be_refused_no_purchase_is_quoted(
+    database: Database, command: Command, reason: str, flags: list[str], words: str
+) -> None:
+    build(database, command)
+    query = {"instrument": str(INSTRUMENT), "asset": ASSET, "tonnes": "1"}
+    with asked(create_app(ALONE, database=database)) as client:
+        for action in ("buy", "buy-and-retire"):
+            answer = client.get(f"/v1/quotes/{action}", params=query)
+            assert (answer.status_code, answer.json()["type"]) == (
+                409,
+                "urn:causeway:problem:conflict",
+            )
+            assert answer.json()["values"] == {"reason": reason, "flags": flags}
+            assert words in page(client, "/quote/lines", action=action, amount="1")
 
 
 @pytest.mark.parametrize(
@@ -245,11 +325,25 @@ def test_a_tonne_that_stays_open_says_so_in_the_readers_language(scene: Scene) -
         assert words in page(scene.client, "/quote/lines", language, **asked)
 
 
+def test_the_date_at_the_registry_is_called_an_estimate_in_the_readers_language(
+    scene: Scene,
+) -> None:
+    for language, words in (
+        ("en", "an estimate, no guarantee: from the end of the quote"),
+        ("zh-HK", "估計，並非保證：由報價到期起計"),
+        ("zh-CN", "估计，并非保证：由报价到期起计"),
+    ):
+        shown = page(scene.client, "/quote/lines", language, action="retire", amount="1")
+        assert words in shown
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         ({"action": "buy", "amount": "10"}, "10 t asked, 9 t on offer."),
         ({"action": "deliver", "amount": "5"}, "5 t asked, 4 t can be delivered at once"),
+        ({"action": "deliver", "amount": "90"}, "90 t asked, 4 t can be delivered at once"),
+        ({"action": "deliver", "amount": "2000000"}, "tonnes: 2000000 is not 1 … 1000000"),
         ({"action": "retire", "amount": "99"}, "99,000 kg asked, 24,200 kg can be retired"),
         ({"action": "buy", "amount": "1.5"}, "is not whole tonnes"),
         ({"action": "buy", "amount": "<b>"}, "is not a number with a unit"),

@@ -130,6 +130,17 @@ def test_the_date_at_the_registry_is_the_quotes_end_and_every_step_at_its_longes
     assert bought.at_latest == held.at_latest + 600
 
 
+def test_the_date_counts_from_the_chains_time_where_that_is_ahead() -> None:
+    charges = programme("VCS", Occasion.RETIREMENT, Payer.OPERATOR)
+    for since, from_then in ((NOW - 1, NOW), (NOW + 11 * 24 * HOUR, NOW + 11 * 24 * HOUR)):
+        found = total_cost(
+            Action.RETIRE, 7, NOW, VALID, taking=whole_tonnes(1), charges=charges, since=since
+        )
+        assert found.visibility is not None
+        assert found.visibility.at_latest == from_then + VALID + 72 * HOUR
+        assert (found.quoted_at, found.valid_until) == (NOW, NOW + VALID)
+
+
 def test_without_a_promise_of_the_registry_there_is_no_date() -> None:
     charges = Charges((), service_steps(None, "custody file: service_hours"))
     for venue in (None, VENUE):

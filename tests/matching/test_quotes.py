@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backend.domain.commands import SetFees, SetParticipant
 from backend.domain.orders import Account, Conditions, TimeInForce
-from backend.domain.quotes import MOST_OFFERS, Offer, Purchase, walk
+from backend.domain.quotes import MOST_FILLS, MOST_LEVELS, Offer, Purchase, walk
 from backend.domain.quotes import Venue as Charging
 from backend.domain.venue_events import Reason
 from backend.errors import InvalidValue, NotEnough
@@ -109,8 +109,23 @@ def test_tonnes_that_no_order_may_have_are_not_quoted(tonnes: int) -> None:
         quoted(Venue(), tonnes)
 
 
-def test_a_quote_looks_at_so_many_offers_and_no_more() -> None:
-    book, venue = [Offer(100, 1, 100, 9)] * (MOST_OFFERS + 1), Charging(10, 20, 300)
-    assert walk(book, HKD, MOST_OFFERS, venue, 0).tonnes == MOST_OFFERS
+def test_a_quote_takes_so_many_offers_and_no_more() -> None:
+    book, venue = [Offer(100, 1, 100, 9)] * (MOST_FILLS + 1), Charging(10, 20, 300)
+    assert walk(book, HKD, MOST_FILLS, venue, 0).tonnes == MOST_FILLS
     with pytest.raises(InvalidValue):
-        walk(book, HKD, MOST_OFFERS + 1, venue, 0)
+        walk(book, HKD, MOST_FILLS + 1, venue, 0)
+
+
+def test_a_quote_lists_so_many_prices_and_no_more() -> None:
+    book = [Offer(100 + number, 1, 100, 9) for number in range(MOST_LEVELS + 1)]
+    venue = Charging(10, 20, 300)
+    assert len(walk(book, HKD, MOST_LEVELS, venue, 0).levels) == MOST_LEVELS
+    with pytest.raises(InvalidValue):
+        walk(book, HKD, MOST_LEVELS + 1, venue, 0)
+
+
+@pytest.mark.parametrize("dead", [Offer(99, 1, 100, 4), Offer(99, 1, 9, 9)])
+def test_offers_that_nobody_gets_count_for_nothing(dead: Offer) -> None:
+    book = [*[dead] * (MOST_FILLS + 1), Offer(100, 1, 100, 9)]
+    found = walk(book, HKD, 1, Charging(10, 20, 300), 5)
+    assert (found.worst_price, found.levels[0].fills) == (100, 1)

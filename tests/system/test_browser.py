@@ -241,7 +241,7 @@ def test_a_quote_needs_no_wallet_and_shows_that_it_has_expired(visit: Any) -> No
     page.goto("/quote")
     page.get_by_label("What").select_option("retire")
     page.get_by_role("button", name="Reckon").click()
-    expect(quoted).to_contain_text("At the registry at the latest by")
+    expect(quoted).to_contain_text("At the registry, as promised, by")
     expect(quoted).to_contain_text("Holds for")
     page.goto("/retire")
     expect(quoted).to_contain_text("Holds for")

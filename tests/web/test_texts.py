@@ -19,7 +19,7 @@ COMPUTED = re.compile(
     r"|(break|flow_state|evidence|caution|instruction)\."
     r"|explore\.(state|kind)_|market\.sort_|cert\.(status|words|kind)_"
     r"|operator\.(tab|act|role|count|draft|state|line|task|tasks|do|answer|said|import|case|kind"
-    r"|gap|break|flow|flows)_|deliver\.state_|quote\.action_|join\.(title|text)_"
+    r"|gap|break|flow|flows)_|deliver\.state_|quote\.(action|closed)_|join\.(title|text)_"
     r"|instrument\.interval_"
 )
 

@@ -22,7 +22,9 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"])
 async def quote_buying(request: Request, query: Annotated[PurchaseQuery, Query()]) -> Response:
     """Tonnes of an instrument bought now: what the matcher would charge against the book at `seq`.
 
-    `not-enough` names `asked` and `available` tonnes when the book does not fill it.
+    `not-enough` names `asked` and `available` tonnes when the book does not fill it; `conflict` the
+    `reason` for which every order would be refused now (`halted`, `paused`, `class_halted`,
+    `unknown_asset`).
     """
     quoter, asset = quoter_of(request), int(query.asset, 16)
     return await one_of_market(
@@ -38,7 +40,7 @@ async def quote_buying(request: Request, query: Annotated[PurchaseQuery, Query()
 async def quote_buying_and_retiring(
     request: Request, query: Annotated[PurchaseQuery, Query()]
 ) -> Response:
-    """Tonnes bought now and retired with one signature."""
+    """Tonnes bought now and retired with one signature; refused as a purchase is."""
     quoter, asset = quoter_of(request), int(query.asset, 16)
     return await one_of_market(
         request,

@@ -21,7 +21,7 @@ from backend.domain.fees import money as mills_text
 from backend.domain.orders import account_of
 from backend.domain.quotes import Action, Part, Payer, Step, TotalCost, Unit, Visibility
 from backend.domain.units import KILOGRAMS_PER_TONNE, parse_kilograms
-from backend.errors import CausewayError, InvalidValue, NotEnough, NotFound, RuleError
+from backend.errors import CausewayError, Conflict, InvalidValue, NotEnough, NotFound, RuleError
 from backend.store.queries import classes
 from backend.store.queries.classes import ClassSummary
 from backend.store.queries.market import VenueHead
@@ -180,6 +180,9 @@ def _refusal(texts: Texts, asked: Asked, error: CausewayError) -> str:
         if asked.action == Action.DELIVER:
             return texts("quote.too_much_to_deliver", **there)
         return texts("quote.too_much_to_buy", **there)
+    if isinstance(error, Conflict):
+        # A quote signs nothing: what no order can do is all that it can be in conflict with.
+        return texts(f"quote.closed_{values['reason']}")
     key = f"problem.{error.code}"
     known = key in catalogue(texts.language)
     return texts(key, detail=error.message) if known else error.message

@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from backend.domain.classes import flag_names
 from backend.domain.orders import Side
 from backend.domain.quotes import Offer
-from backend.errors import NotFound
+from backend.domain.venue_events import Reason
+from backend.errors import Conflict, NotFound
 from backend.store import exchange_tables
 from backend.store import market_tables as tables
 from backend.store.queries.reading import DEFAULT_LIMIT, Page, fetch_page, shaped
@@ -338,21 +339,44 @@ def get_book(
     return Book(instrument, asset, side(Side.BUY), side(Side.SELL))
 
 
-def offers(connection: Connection, head: VenueHead, instrument: int, asset: int) -> Iterator[Offer]:
-    """Resting sell orders in the order in which the matcher meets them: cheapest and oldest first.
-
-    Read page by page as far as somebody takes them. Raises NotFound when nothing can trade there.
+def require_trading(connection: Connection, venue: Venue, instrument: int, asset: int) -> None:
+    """Raises NotFound when nothing can ever trade there, Conflict when every order would be refused
+    now, with the `reason` of that refusal and the `flags` of a class that is halted.
     """
-    _require_market(connection, head.venue, instrument, asset)
+    flags = _require_market(connection, venue.venue, instrument, asset)
+    if venue.status != "trading":
+        reason = Reason.HALTED if venue.status == "halted" else Reason.PAUSED
+    elif not any(one.listed for one in venue.assets if one.asset == asset):
+        reason = Reason.UNKNOWN_ASSET
+    elif flags:
+        reason = Reason.CLASS_HALTED
+    else:
+        return
+    name = reason.name.lower()
+    raise Conflict(f"no order is taken there now: {name}", reason=name, flags=flag_names(flags))
+
+
+def offers(
+    connection: Connection, market: tuple[int, int, int], time: int, maker_fee_bps: int
+) -> Iterator[Offer]:
+    """Resting sell orders of a (venue, instrument, asset) in the order in which the matcher meets
+    them: cheapest and oldest first, read page by page as far as somebody takes them.
+
+    What a taker does not get is left where it is: what has expired at `time`, Unix seconds, and
+    what has a cap below the maker's fee. However much of that rests, it costs no page.
+    """
+    venue, instrument, asset = market
     orders = tables.venue_orders
     query = (
         select(orders.c.price, orders.c.seq, orders.c.remaining, orders.c.max_fee_bps)
         .add_columns(orders.c.expiry)
         .where(
-            orders.c.venue == head.venue,
+            orders.c.venue == venue,
             orders.c.instrument == instrument,
             orders.c.asset == asset,
             orders.c.side == int(Side.SELL),
+            orders.c.expiry >= time,
+            orders.c.max_fee_bps >= maker_fee_bps,
             is_open(),
         )
         .order_by(orders.c.price, orders.c.seq)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from backend.domain.positions import Consumed, Positions, consume, pass_gap
-from backend.errors import InvalidValue
+from backend.domain.units import KILOGRAMS_PER_TONNE
+from backend.errors import InvalidValue, NotEnough
 from backend.store.queries.assignment import SerialRun, Span, changes_of, serials_at
 from backend.store.queries.classes import get_class
 from backend.store.queries.shortfalls import gaps_of
@@ -66,7 +67,7 @@ def consumption(
     """The counters that a retirement would meet, and what it would take of the positions.
 
     Raises NotFound for a class that does not exist, InvalidValue for an amount that is none,
-    NotEnough beyond the supply or across a gap, with what is left before it.
+    NotEnough beyond the supply or across a gap: `asked` and what is `available`, in kilograms.
     """
     if not 0 < kilograms <= MOST_KILOGRAMS:
         raise InvalidValue("kilograms", kilograms, f"is not 1 to {MOST_KILOGRAMS}")
@@ -74,6 +75,14 @@ def consumption(
     _, taken = consume(state, kilograms)
     tonnes = taken.whole + (taken.opened is not None)
     gaps = gaps_of(connection, [class_id])[class_id]
-    for passed in gaps.before_consumption(state.exited, state.minted, tonnes):
+    try:
+        reached = gaps.before_consumption(state.exited, state.minted, tonnes)
+    except NotEnough as error:
+        # The gap counts positions. The open tonne was taken from the front before it.
+        before = int(error.values["available"]) * KILOGRAMS_PER_TONNE + state.dust
+        raise NotEnough(
+            f"{kilograms} kg asked, {before} kg before a gap", asked=kilograms, available=before
+        ) from error
+    for passed in reached:
         state = pass_gap(state, passed.gap.first, passed.gap.tonnes)
     return state, consume(state, kilograms)[1]
