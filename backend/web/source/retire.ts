@@ -286,6 +286,8 @@ form.addEventListener("submit", (event) => {
     // What is under way quietly would take the marks away again.
     clearTimeout(later);
     hideDone();
+    // Whoever is quicker than the quiet look has the programme's own choices all the same.
+    adapt(rules(), here.countries);
     kilograms();
     const said = written(rules());
     await check(said);
