@@ -21,8 +21,11 @@ setup: ## Install everything into .venv and node_modules (the others do it by th
 run: setup ## Start everything, import the samples, walk the demo, serve until Ctrl-C
 	@$(BIN)/causeway up --demo
 
+# One more than there are cores: the tests of the running system mostly wait.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+
 test: setup compile ## Every test, on real Postgres, NATS and Anvil
-	@$(WITH_NODE) $(BIN)/python -m pytest -q -n auto --no-loadscope-reorder
+	@$(WITH_NODE) $(BIN)/python -m pytest -q -n $(WORKERS) --no-loadscope-reorder
 
 compile: setup
 	@$(WITH_NODE) node node_modules/hardhat/dist/src/cli.js build
