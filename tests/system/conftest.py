@@ -76,11 +76,11 @@ def _running(home: Path) -> System:
 
 
 @contextlib.contextmanager
-def running(directory: Path) -> Iterator[Commands]:
+def running(directory: Path, confirmations: int = 0) -> Iterator[Commands]:
     """A system in a directory of its own, until Ctrl-C."""
     for parent in (directory, directory.parent, directory.parent.parent):
         os.chmod(parent, 0o755)
-    system = System(directory / "home", confirmations=0)
+    system = System(directory / "home", confirmations)
     system.start()
     try:
         system.ready().close()

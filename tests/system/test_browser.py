@@ -18,6 +18,7 @@ from scripts.measure_pages import BYTES, MOST_BYTES, every_page, kind_of
 from tests.system.visitor import (
     AXE,
     IN_BROWSER,
+    LANGUAGES,
     PATIENCE_MS,
     connect,
     look,
@@ -27,7 +28,6 @@ from tests.system.visitor import (
 from tests.web.wallet import Wallet
 
 pytestmark = IN_BROWSER
-LANGUAGES = {"en": "en-GB", "zh-Hant": "zh-HK", "zh-Hans": "zh-CN"}
 SCHEMES = {"en": "light", "zh-Hant": "dark", "zh-Hans": "light"}
 
 

@@ -9,17 +9,16 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.system.conftest import ROOT
-from tests.system.visitor import IN_BROWSER, PATIENCE_MS, traded_market
+from tests.system.visitor import IN_BROWSER, LANGUAGES, PATIENCE_MS, traded_market
 from tests.web.wallet import Wallet
 
 pytestmark = IN_BROWSER
-LOCALES = {"en": "en-GB", "zh-Hant": "zh-HK", "zh-Hans": "zh-CN"}
 
 
-@pytest.mark.parametrize("language", LOCALES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_whole_job_goes_by_clicks(visit: Any, wallet: Wallet, language: str) -> None:
     texts = json.loads((ROOT / "backend/web/texts" / f"{language}.json").read_text("utf-8"))
-    visitor = visit(wallet, locale=LOCALES[language])
+    visitor = visit(wallet, locale=LANGUAGES[language])
     page = visitor.page
     page.goto(traded_market(page))
     page.locator("#wallet button").click()

@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, expect
 from backend.chain.abi import encode_call
 from backend.chain.manifest import Deployment
 from backend.settings import Settings
-from scripts.chaos import CONFIRMATIONS, System
+from scripts.chaos import CONFIRMATIONS
+from tests.system.conftest import running
 from tests.system.visitor import IN_BROWSER, PATIENCE_MS, Visitor, connect
 from tests.web.wallet import Wallet
 
@@ -27,26 +28,8 @@ pytestmark = IN_BROWSER
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    directory = tmp_path_factory.mktemp("reorganised")
-    for parent in (directory, directory.parent, directory.parent.parent):
-        os.chmod(parent, 0o755)
-    system = System(directory / "home", CONFIRMATIONS)
-    system.start()
-    try:
-        system.ready().close()
-        found = Settings.load(home=system.home)
-        until(lambda: _answers(found))
-        yield found
-    finally:
-        status = system.stop()
-    assert status == 0
-
-
-def _answers(settings: Settings) -> bool:
-    try:
-        return httpx.get(f"{settings.api_url}/v1/health", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+    with running(tmp_path_factory.mktemp("reorganised"), CONFIRMATIONS) as found:
+        yield found.settings
 
 
 def until(so: Callable[[], bool]) -> None:

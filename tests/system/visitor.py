@@ -24,6 +24,8 @@ PATIENCE_MS = 90_000
 expect.set_options(timeout=30_000)
 #: A directory: tests of how pages look leave their screenshots there (docs/pages.md).
 SCREENSHOTS = os.environ.get("CAUSEWAY_SCREENSHOTS", "")
+#: What pages speak, and the locale of a browser that asks for it.
+LANGUAGES = {"en": "en-GB", "zh-Hant": "zh-HK", "zh-Hans": "zh-CN"}
 WIDTHS = {"desktop": 1280, "phone": 390}
 _TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
 #: The width of A4 at 96 dots an inch, less the margins of the style sheet.

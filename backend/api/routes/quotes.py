@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,7 +14,8 @@ from backend.api.market_answers import one_of_market
 from backend.api.market_models import VenueAnswer
 from backend.api.models import Answer
 from backend.api.quote_models import DeliverQuery, PurchaseQuery, QuoteModel, RetireQuery
-from backend.api.quoting import delivery_terms, quoter_of
+from backend.api.quoting import Quoter, delivery_terms, quoter_of
+from backend.domain.quotes import TotalCost
 
 router = APIRouter(prefix="/v1/quotes", tags=["quotes"])
 
@@ -26,14 +28,7 @@ async def quote_buying(request: Request, query: Annotated[PurchaseQuery, Query()
     `reason` for which every order would be refused now (`halted`, `paused`, `class_halted`,
     `unknown_asset`).
     """
-    quoter, asset = quoter_of(request), int(query.asset, 16)
-    return await one_of_market(
-        request,
-        query,
-        QuoteModel,
-        lambda db, head: quoter.buy(db, head, query.instrument, asset, query.tonnes),
-        private=True,
-    )
+    return await _of_a_purchase(request, query, Quoter.buy)
 
 
 @router.get("/buy-and-retire", response_model=VenueAnswer[QuoteModel], responses=responses(404))
@@ -41,12 +36,20 @@ async def quote_buying_and_retiring(
     request: Request, query: Annotated[PurchaseQuery, Query()]
 ) -> Response:
     """Tonnes bought now and retired with one signature; refused as a purchase is."""
-    quoter, asset = quoter_of(request), int(query.asset, 16)
+    return await _of_a_purchase(request, query, Quoter.buy_and_retire)
+
+
+async def _of_a_purchase(
+    request: Request, query: PurchaseQuery, quote: Callable[..., TotalCost]
+) -> Response:
+    """The answer of a route that quotes from the book."""
+    wanted = (query.instrument, int(query.asset, 16), query.tonnes)
+    quoter = quoter_of(request)
     return await one_of_market(
         request,
         query,
         QuoteModel,
-        lambda db, head: quoter.buy_and_retire(db, head, query.instrument, asset, query.tonnes),
+        lambda db, head: quote(quoter, db, head, *wanted),
         private=True,
     )
 

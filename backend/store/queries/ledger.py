@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, false, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from backend.domain.instructions import RetirementInstruction
 from backend.domain.ledger import LedgerClass
@@ -246,11 +246,7 @@ def _parts(connection: Connection, references: Sequence[str]) -> dict[str, tuple
         .select_from(flows.outerjoin(done, done.c.part == flows.c.id))
         .where(
             flows.c.kind == LEDGER_RETIREMENT,
-            # `false`: of no order there is no part.
-            or_(
-                false(),
-                *(and_(flows.c.id >= f"{one}:", flows.c.id < f"{one};") for one in references),
-            ),
+            or_(*(and_(flows.c.id >= f"{one}:", flows.c.id < f"{one};") for one in references)),
             order.in_(references),
         )
         .order_by(func.length(flows.c.id), flows.c.id)

@@ -145,12 +145,8 @@ const quoted = new Quoted(at("quoted"), () => ({
   asset: "",
 }));
 
-let asking: ReturnType<typeof setTimeout> | undefined;
-
 form.addEventListener("input", (event) => {
-  if (!["class", "tonnes"].includes((event.target as HTMLInputElement).name)) return;
-  clearTimeout(asking);
-  asking = setTimeout(() => void quoted.refresh(), 300);
+  if (["class", "tonnes"].includes((event.target as HTMLInputElement).name)) quoted.later();
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();

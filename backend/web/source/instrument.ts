@@ -238,13 +238,9 @@ const quoted = new Quoted(
   }),
 );
 
-let asking: ReturnType<typeof setTimeout> | undefined;
-
 at<HTMLFormElement>("ticket").addEventListener("input", (event) => {
   void preview();
-  if (!["side", "quantity"].includes((event.target as HTMLInputElement).name)) return;
-  clearTimeout(asking);
-  asking = setTimeout(() => void quoted.refresh(), 300);
+  if (["side", "quantity"].includes((event.target as HTMLInputElement).name)) quoted.later();
 });
 at<HTMLFormElement>("ticket").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -12,6 +12,8 @@ export interface Wanted {
   asset: string;
 }
 
+const TYPING_MS = 300;
+
 /** What to offer for the dearest price of a purchase: its text, and how the page takes it. */
 type Offer = (price: bigint) => { text: string; take: () => void };
 
@@ -50,6 +52,7 @@ export function countDown(place: HTMLElement, asked: number, again: () => void):
 /** The place of a page's quote; `wanted` says what is asked, null where there is nothing to ask. */
 export class Quoted {
   private questions = 0;
+  private typing: ReturnType<typeof setTimeout> | undefined;
   private stop = (): void => undefined;
 
   constructor(
@@ -57,6 +60,12 @@ export class Quoted {
     private readonly wanted: () => Wanted | null,
     private readonly offer: Offer | null = null,
   ) {}
+
+  /** Asks once nobody has typed for a moment. */
+  later(): void {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => void this.refresh(), TYPING_MS);
+  }
 
   /** Asks for what is wanted now; an answer that another question has overtaken is dropped. */
   async refresh(): Promise<void> {
