@@ -379,3 +379,10 @@ def test_both_clients_of_python_read_the_same_quotes(scene: Scene) -> None:
     moments = ("quoted_at", "valid_until", "visibility")
     for one, other in zip(found, asyncio.run(concurrently()), strict=True):
         assert {**one, **dict.fromkeys(moments)} == {**other, **dict.fromkeys(moments)}
+
+
+def test_the_page_says_which_words_of_a_refusal_are_english(scene: Scene) -> None:
+    for path in ("/quote", "/quote/lines"):
+        shown = page(scene.client, path, "zh-Hant", action="retire", amount="1", **{"class": "abc"})
+        assert '未被接受：<bdi lang="en">' in shown
+        assert "is no token id</bdi>" in shown

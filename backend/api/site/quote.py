@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from backend.api.answers import services_of
 from backend.api.market_answers import read_market, venue_of
 from backend.api.quoting import delivery_terms, quoter_of
-from backend.api.site.language import Texts, catalogue
+from backend.api.site.language import Texts
 from backend.api.site.market import venue_if_open
 from backend.api.site.money import Money, money_of
 from backend.api.site.rendering import page, texts_of
@@ -29,6 +29,7 @@ from backend.store.queries.reading import MAX_LIMIT, Connection
 
 HOUR: Final = 3_600
 _MOST_TEXT: Final = 80
+_NOT_ASKED: Final[dict[str, Any]] = {"shown": None, "refused": None, "why": ""}
 
 router = APIRouter(include_in_schema=False)
 Short = Annotated[str, Query(max_length=_MOST_TEXT)]
@@ -84,7 +85,7 @@ async def quote_page(
     )
     money = await money_of(request, set(assets))
     asked = Asked(action, class_id, amount, unit, asset)
-    shown, problem = await _answer(request, asked) if amount else (None, "")
+    answer = await _answer(request, asked) if amount else _NOT_ASKED
     return _of_now(
         request,
         "quote.html",
@@ -92,8 +93,7 @@ async def quote_page(
         actions=tuple(Action),
         known=known,
         money=[money[one] for one in assets],
-        shown=shown,
-        problem=problem,
+        **answer,
     )
 
 
@@ -108,8 +108,7 @@ async def quote_lines(
 ) -> Response:
     """The answer alone, which scripts of the ticket and the retire page put into their page."""
     asked = Asked(action, class_id, amount, unit, asset)
-    shown, problem = await _answer(request, asked)
-    return _of_now(request, "quote_lines.html", shown=shown, problem=problem)
+    return _of_now(request, "quote_lines.html", **await _answer(request, asked))
 
 
 def _of_now(request: Request, name: str, **values: Any) -> Response:
@@ -125,15 +124,15 @@ def _offered(db: Connection, number: int) -> tuple[tuple[ClassSummary, ...], lis
     return classes.list_classes(db, limit=MAX_LIMIT).items, assets
 
 
-async def _answer(request: Request, asked: Asked) -> tuple[Shown | None, str]:
-    """The quote in words, or in words why there is none."""
+async def _answer(request: Request, asked: Asked) -> dict[str, Any]:
+    """What the template shows: the quote in words, or why there is none."""
     texts = texts_of(request)
     try:
         cost, as_of = await _quote(request, texts, asked)
     except (RuleError, NotFound) as error:
-        return None, _refusal(texts, asked, error)
+        return _NOT_ASKED | {"refused": error, "why": _refusal(texts, asked, error)}
     money = (await money_of(request, _assets(cost))).values()
-    return _shown(texts, cost, {one.address: one for one in money}, as_of), ""
+    return _NOT_ASKED | {"shown": _shown(texts, cost, {one.address: one for one in money}, as_of)}
 
 
 async def _quote(request: Request, texts: Texts, asked: Asked) -> tuple[TotalCost, str]:
@@ -171,7 +170,7 @@ def _number(text: str) -> int:
 
 
 def _refusal(texts: Texts, asked: Asked, error: CausewayError) -> str:
-    """Why there is no quote: in the reader's language where we have words for it."""
+    """Why there is no quote, where this page has words of its own for it; else empty."""
     values = error.values
     if isinstance(error, NotEnough) and {"asked", "available"} <= values.keys():
         there = {name: texts.number(int(values[name])) for name in ("asked", "available")}
@@ -183,9 +182,7 @@ def _refusal(texts: Texts, asked: Asked, error: CausewayError) -> str:
     if isinstance(error, Conflict):
         # A quote signs nothing: what no order can do is all that it can be in conflict with.
         return texts(f"quote.closed_{values['reason']}")
-    key = f"problem.{error.code}"
-    known = key in catalogue(texts.language)
-    return texts(key, detail=error.message) if known else error.message
+    return ""
 
 
 # ── in words ─────────────────────────────────────────────────────────────────────────────────
